@@ -1,0 +1,292 @@
+"""/v1/approvals: ask, look, wait, decide, withdraw."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from approvals.api import bodies
+from approvals.api.resources import approval_resource, refusal_resource
+from approvals.api.routes import Operation, answer, principal, services
+from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
+from approvals.domain.policy.model import Ruling
+from approvals.domain.states import Answer, Approval, Pending, Status
+from approvals.errors import Forbidden, InvalidFilter, InvalidInput
+from approvals.ports import ListFilter
+from approvals.service.approvals import Answering
+from approvals.service.gate import Allowed, Arrival, HandedOver, Held, Refused
+from approvals.service.identity import AgentPrincipal
+from approvals.service.waiting import MAX_LONG_POLL
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from approvals.service.identity import Principal
+
+MAX_PAGE = 200
+MAX_KEY = 200
+_FILTERS = frozenset({"status", "agent", "server", "tool", "limit", "cursor"})
+
+
+async def create(request: Request) -> Response:
+    """Ask about a call: allowed, refused, or parked until somebody decides."""
+    by = await principal(request)
+    if not isinstance(by, AgentPrincipal):
+        raise Forbidden("An agent's key (agt_…) asks; a person's key decides.")
+    body = await bodies.read(request, bodies.NewCall)
+    call = Call(
+        executor=Executor.CALLER,
+        server=body.server,
+        tool=body.tool,
+        arguments=canonical_arguments(body.arguments),
+        agent=by.name,
+        owner=by.owner,
+        session=body.session,
+        definition=read_definition(body.definition) if body.definition is not None else None,
+        justification=body.justification,
+        argument_order=tuple(body.arguments),
+    )
+    gate = services(request).gate
+    arrival = await gate.arrive(call, gate.judge(call), idempotency_key=_idempotency(request))
+    return _arrived(request, by, arrival)
+
+
+async def get(request: Request) -> Response:
+    """Read one, or wait up to `wait` seconds (at most 55) until it has been decided.
+
+    With If-None-Match waits for any newer version, and answers 304 when there is none.
+    """
+    by = await principal(request)
+    use = services(request)
+    approval = await use.approvals.get(by, request.path_params["id"])
+    wait, known = _wait(request), request.headers.get("if-none-match")
+
+    def news(found: Approval) -> bool:
+        if known is not None:
+            return _etag(found) != known
+        return not isinstance(found.state, Pending)
+
+    if wait and not news(approval):
+        waited = await use.waiting.until(approval.id, news, within=wait)
+        approval = use.approvals.shown(waited)
+    if known is not None and _etag(approval) == known:
+        return Response(status_code=304, headers={"etag": known, "cache-control": "no-store"})
+    return _one(request, by, approval)
+
+
+async def page(request: Request) -> Response:
+    """Approvals that the asker may see, youngest first."""
+    by = await principal(request)
+    found = await services(request).approvals.page(by, filter_ := _filter(request))
+    directory = services(request).rulebook.directory
+    more = len(found) == filter_.limit
+    return answer(
+        {
+            "approvals": [approval_resource(a, viewer=by, directory=directory) for a in found],
+            "next_cursor": _cursor(found[-1]) if more else None,
+        }
+    )
+
+
+async def approve(request: Request) -> Response:
+    """Say yes to exactly what the digest names."""
+    body = await bodies.read(request, bodies.Approve)
+    return await _decide(request, Answer.APPROVE, body.digest, body.reason)
+
+
+async def deny(request: Request) -> Response:
+    """Say no."""
+    body = await bodies.read(request, bodies.Deny)
+    return await _decide(request, Answer.DENY, body.digest, body.reason)
+
+
+async def cancel(request: Request) -> Response:
+    """Withdraw a call that was not sent yet."""
+    by = await principal(request)
+    await bodies.read(request, bodies.Nothing)
+    approval = await services(request).approvals.cancel(by, request.path_params["id"])
+    return _one(request, by, approval)
+
+
+_DECIDED = {
+    200: "the approval after it; the same person's same decision again changes nothing",
+    403: "not_an_approver, owner_excluded, assurance_too_low, forbidden",
+    404: "not there, or not yours to see",
+    409: "already_decided, expired, cancelled, you_already_decided, digest_mismatch",
+    422: "invalid_input",
+}
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/approvals",
+        summary="Ask about a call",
+        handler=create,
+        body=bodies.NewCall,
+        headers=("Idempotency-Key",),
+        answers={
+            200: "allowed, refused, or already known",
+            201: "parked",
+            422: "invalid_input, invalid_arguments, idempotency_mismatch",
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/v1/approvals",
+        summary="List approvals",
+        handler=page,
+        query=sorted(_FILTERS),
+        answers={200: "a page", 422: "invalid_filter"},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/approvals/{id}",
+        summary="Read an approval, or wait for its decision",
+        handler=get,
+        query=("wait",),
+        headers=("If-None-Match",),
+        answers={200: "the approval", 304: "nothing newer", 404: "not there", 422: "bad wait"},
+    ),
+    Operation(
+        method="POST",
+        path="/v1/approvals/{id}/approve",
+        summary="Approve a call",
+        handler=approve,
+        body=bodies.Approve,
+        answers=_DECIDED,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/approvals/{id}/deny",
+        summary="Deny a call",
+        handler=deny,
+        body=bodies.Deny,
+        answers=_DECIDED,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/approvals/{id}/cancel",
+        summary="Withdraw a call",
+        handler=cancel,
+        body=bodies.Nothing,
+        answers={
+            200: "the approval after it",
+            403: "forbidden",
+            404: "not there",
+            409: "already_decided, expired, cancelled",
+            422: "invalid_input",
+        },
+    ),
+)
+
+
+async def _decide(
+    request: Request, said: Answer, digest: str | None, reason: str | None
+) -> Response:
+    by = await principal(request)
+    answering = Answering(answer=said, digest=digest, reason=reason, channel="rest")
+    approval = await services(request).approvals.decide(by, request.path_params["id"], answering)
+    return _one(request, by, approval)
+
+
+def _arrived(request: Request, by: AgentPrincipal, arrival: Arrival) -> Response:
+    directory = services(request).rulebook.directory
+    verdict, approval, refusal, status = str(Ruling.REQUIRE_APPROVAL), None, None, 200
+    match arrival:
+        case Allowed():
+            verdict = str(Ruling.ALLOW)
+        case Refused():
+            verdict, refusal, approval = str(Ruling.DENY), arrival.refusal, arrival.approval
+        case Held() | HandedOver():
+            approval = arrival.approval
+            status = 201 if isinstance(arrival, Held) and arrival.created else 200
+    return answer(
+        {
+            "verdict": verdict,
+            "approval": approval_resource(approval, viewer=by, directory=directory)
+            if approval
+            else None,
+            "refusal": refusal_resource(refusal) if refusal else None,
+        },
+        status=status,
+    )
+
+
+def _one(request: Request, by: Principal, approval: Approval) -> Response:
+    directory = services(request).rulebook.directory
+    return answer(
+        approval_resource(approval, viewer=by, directory=directory),
+        headers={"etag": _etag(approval)},
+    )
+
+
+def _etag(approval: Approval) -> str:
+    return f'"{approval.version}"'
+
+
+def _idempotency(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY:
+        raise InvalidInput(f"An Idempotency-Key has 1 to {MAX_KEY} characters.")
+    return key
+
+
+def _wait(request: Request) -> timedelta:
+    text = request.query_params.get("wait", "0")
+    if not text.isdigit() or not text.isascii() or len(text) > 3:  # noqa: PLR2004
+        raise InvalidInput("`wait` is a whole number of seconds, at most 55.")
+    return min(timedelta(seconds=int(text)), MAX_LONG_POLL)
+
+
+def _filter(request: Request) -> ListFilter:
+    query = request.query_params
+    unknown = set(query) - _FILTERS
+    if unknown:
+        raise InvalidFilter(f"Known filters are {', '.join(sorted(_FILTERS))}.")
+    return ListFilter(
+        statuses=frozenset(_status(text) for text in query.getlist("status")),
+        agent=query.get("agent"),
+        server=query.get("server"),
+        tool=query.get("tool"),
+        limit=_limit(query.get("limit", "50")),
+        after=_after(query.get("cursor")),
+    )
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise InvalidFilter(f"`status` is one of {', '.join(Status)}.") from None
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 3) or not (  # noqa: PLR2004
+        1 <= int(text) <= MAX_PAGE
+    ):
+        raise InvalidFilter(f"`limit` is a whole number from 1 to {MAX_PAGE}.")
+    return int(text)
+
+
+def _cursor(approval: Approval) -> str:
+    text = f"{approval.created_at.isoformat()} {approval.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _after(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        at, _, id_ = text.partition(" ")
+        moment = datetime.fromisoformat(at)
+    except (UnicodeError, binascii.Error, ValueError):
+        raise InvalidFilter("`cursor` is not one that a list gave.") from None
+    if moment.tzinfo is None:
+        raise InvalidFilter("`cursor` is not one that a list gave.")
+    return moment.astimezone(UTC), id_

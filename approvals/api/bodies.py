@@ -1,0 +1,87 @@
+"""Request bodies: parsed strictly first, then checked against a model that documents them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from approvals.domain.strictjson import parse
+from approvals.errors import InvalidInput
+from approvals.wire import read_body
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+M = TypeVar("M", bound="Body")
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+class Body(BaseModel):
+    """Unknown members are refused: a typing error must not be a silent default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewCall(Body):
+    """A call that a program asks about."""
+
+    server: Annotated[Text, Field(min_length=1, max_length=200)]
+    tool: Annotated[Text, Field(min_length=1, max_length=200)]
+    arguments: dict[str, Any]
+    definition: dict[str, Any] | None = None
+    justification: Annotated[Text, Field(max_length=2000)] | None = None
+    session: Annotated[Text, Field(max_length=200)] | None = None
+
+
+class Approve(Body):
+    """`digest` is the one shown with the approval: it says what was read."""
+
+    digest: Annotated[str, Field(max_length=200)]
+    reason: Annotated[Text, Field(max_length=1000)] | None = None
+
+
+class Deny(Body):
+    """A denial may go without a digest: it lets nothing through."""
+
+    reason: Annotated[Text, Field(max_length=1000)] | None = None
+    digest: Annotated[str, Field(max_length=200)] | None = None
+
+
+class Nothing(Body):
+    """No members."""
+
+
+class NewKey(Body):
+    """A key for one person or for one agent."""
+
+    person: str | None = None
+    agent: str | None = None
+    label: Annotated[Text, Field(max_length=200)] = ""
+
+
+async def read(request: Request, model: type[M]) -> M:
+    """The body as `model`; an empty body is an empty object. Raises InvalidInput errors."""
+    raw = await read_body(request.scope, request.receive)
+    value = parse(raw) if raw else {}
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidInput(_explained(error)) from None
+
+
+def _explained(error: ValidationError) -> str:
+    """Places and what is wrong, never the values."""
+    found = [
+        f"{'.'.join(map(str, item['loc'])) or 'the body'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    return "; ".join(found[:10]) + "."

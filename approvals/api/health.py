@@ -1,0 +1,54 @@
+"""/healthz and /readyz, without a key and without a secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.api.routes import Operation, answer, services
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+async def healthz(request: Request) -> Response:
+    """The process answers."""
+    del request
+    return answer({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """The database answers; says whether the owner rule is off."""
+    use = services(request)
+    await use.store.ping()
+    directory = use.rulebook.directory
+    return answer(
+        {
+            "status": "ready",
+            "solo": directory.solo,
+            "people": len(directory.people),
+            "servers": len(use.rulebook.servers),
+        }
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/healthz",
+        summary="Is the process there",
+        handler=healthz,
+        answers={200: "it is"},
+        secured=False,
+        tags=("health",),
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        summary="Can it work",
+        handler=readyz,
+        answers={200: "it can", 503: "the database does not answer"},
+        secured=False,
+        tags=("health",),
+    ),
+)

@@ -1,0 +1,66 @@
+"""Errors as problem+json (RFC 9457) with the stable `code`; values of a call are never repeated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import HTMLResponse, Response
+
+from approvals import errors
+from approvals.domain.strictjson import canonical
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+STATUS: dict[type[errors.ApprovalsError], int] = {
+    errors.InvalidInput: 422,
+    errors.InvalidJson: 400,
+    errors.BodyTooLarge: 413,
+    errors.NotFound: 404,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.Settled: 409,
+    errors.DigestMismatch: 409,
+    errors.IllegalTransition: 409,
+    errors.Overloaded: 503,
+    errors.Unavailable: 503,
+    errors.Undetermined: 503,
+    errors.StoreFailure: 503,
+}
+
+
+def problem(error: errors.ApprovalsError) -> Response:
+    """The response for an error: the nearest class in its family gives the status."""
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    headers = {}
+    if status == 401:  # noqa: PLR2004
+        headers["www-authenticate"] = "Bearer"
+    if status == 503:  # noqa: PLR2004
+        headers["retry-after"] = "2"
+    return written(status, error.code, str(error), headers)
+
+
+def written(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """A problem with these words."""
+    body = {"type": f"/errors/{code}", "code": code, "status": status, "detail": detail}
+    return Response(
+        canonical(body),
+        status_code=status,
+        media_type="application/problem+json",
+        headers={"cache-control": "no-store", **(headers or {})},
+    )
+
+
+async def error_page(request: Request) -> Response:
+    """`/errors/{code}`: what an error means, in the words of its class."""
+    wanted = request.path_params["code"]
+    known = {kind.code: kind for kind in _family(errors.ApprovalsError)}
+    kind = known.get(wanted)
+    if kind is None:
+        return HTMLResponse("<p>There is no such error.</p>", status_code=404)
+    return HTMLResponse(f"<h1>{kind.code}</h1><p>{kind.__doc__}</p>")
+
+
+def _family(kind: type[errors.ApprovalsError]) -> list[type[errors.ApprovalsError]]:
+    """Subclasses first, so that a base class names its own code."""
+    return [found for sub in kind.__subclasses__() for found in _family(sub)] + [kind]

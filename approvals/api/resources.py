@@ -1,0 +1,166 @@
+"""The approval resource of API.md: every field listed, numbers exact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.domain.rights import why_not
+from approvals.domain.states import (
+    Approval,
+    Approved,
+    CancelReason,
+    Decision,
+    Pending,
+    Released,
+    Withdrawn,
+)
+from approvals.domain.strictjson import parse
+from approvals.service.identity import PersonPrincipal, Principal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from approvals.domain.directory import Directory
+    from approvals.domain.quorum import Requirement
+    from approvals.domain.refusal import Refusal
+    from approvals.ports import KeyRecord
+
+
+def approval_resource(
+    approval: Approval, *, viewer: Principal, directory: Directory
+) -> dict[str, object]:
+    """An approval as `viewer` may see it."""
+    call, state = approval.call, approval.state
+    window = state.approved if isinstance(state, Released) else state
+    approved = window if isinstance(window, Approved) else None
+    return {
+        "id": approval.id,
+        "summary": approval.summary,
+        "status": str(approval.status),
+        "status_reason": _status_reason(approval),
+        "version": approval.version,
+        "revision": approval.revision,
+        "digest": approval.digest,
+        "executor": str(call.executor),
+        "server": call.server,
+        "tool": call.tool,
+        "arguments": parse(call.arguments.encode("utf-8")),
+        "risk": {
+            "level": str(approval.risk.level),
+            "category": str(approval.risk.category),
+            "why": approval.risk.why,
+        },
+        "agent": {"name": call.agent, "owner": call.owner},
+        "session": call.session,
+        "rule": approval.rule,
+        "message": approval.message,
+        "justification": call.justification,
+        "requirement": _requirement(approval.requirement),
+        "progress": _progress(approval),
+        "decisions": [_decision(decision) for decision in approval.decisions],
+        "viewer": _viewer(approval, viewer, directory),
+        "created_at": _time(approval.created_at),
+        "expires_at": _time(approval.expires_at),
+        "decided_at": _time(approved.decided_at if approved else _last_decision(approval)),
+        "use_from": _time(approved.use_from if approved else None),
+        "use_by": _time(approved.use_by if approved else None),
+        "release": _release(approval),
+        "links": {"self": f"/v1/approvals/{approval.id}"},
+    }
+
+
+def refusal_resource(refusal: Refusal) -> dict[str, object]:
+    """Why a call does not run."""
+    return {
+        "code": str(refusal.code),
+        "message": refusal.message,
+        "rule": refusal.rule,
+        "retry_after": refusal.retry_after,
+    }
+
+
+def key_resource(record: KeyRecord) -> dict[str, object]:
+    """A key without the key."""
+    return {
+        "id": record.id,
+        "person": record.person,
+        "agent": record.agent,
+        "label": record.label,
+        "created_at": _time(record.created_at),
+        "revoked_at": _time(record.revoked_at),
+    }
+
+
+def _status_reason(approval: Approval) -> str | None:
+    state = approval.state
+    if isinstance(state, Withdrawn) and state.reason is not CancelReason.CANCELLED:
+        return str(state.reason)
+    return None
+
+
+def _requirement(requirement: Requirement) -> dict[str, object]:
+    return {
+        "stages": [
+            {
+                "name": stage.name,
+                "approvers": sorted(stage.approvers),
+                "required": stage.required,
+                "deny_threshold": stage.deny_threshold,
+                "min_assurance": stage.assurance.word,
+            }
+            for stage in requirement.stages
+        ],
+        "ordered": requirement.ordered,
+        "exclude_owner": requirement.exclude_owner,
+    }
+
+
+def _progress(approval: Approval) -> list[dict[str, object]]:
+    counted = zip(approval.requirement.stages, approval.tally.approved, strict=True)
+    return [
+        {"stage": stage.name, "approved": count, "required": stage.required}
+        for stage, count in counted
+    ]
+
+
+def _decision(decision: Decision) -> dict[str, object]:
+    return {
+        "person": decision.person,
+        "decision": str(decision.answer),
+        "reason": decision.reason,
+        "channel": decision.channel,
+        "assurance": decision.assurance.word,
+        "solo": decision.solo,
+        "at": _time(decision.at),
+    }
+
+
+def _viewer(approval: Approval, viewer: Principal, directory: Directory) -> dict[str, object]:
+    if not isinstance(viewer, PersonPrincipal):
+        return {"can_decide": False, "why_not": "forbidden"}
+    if not isinstance(approval.state, Pending):
+        return {"can_decide": False, "why_not": "already_decided"}
+    error = why_not(viewer.name, viewer.assurance, approval, directory)
+    return {"can_decide": error is None, "why_not": error.code if error else None}
+
+
+def _release(approval: Approval) -> dict[str, object] | None:
+    state = approval.state
+    if not isinstance(state, Released):
+        return None
+    outcome = state.outcome
+    return {
+        "status": str(state.release_status),
+        "detail": outcome.detail if outcome else "Sent; the answer is awaited.",
+        "at": _time(outcome.at if outcome else state.sent_at),
+    }
+
+
+def _last_decision(approval: Approval) -> datetime | None:
+    if isinstance(approval.state, Pending) or not approval.decisions:
+        return None
+    return approval.decisions[-1].at
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,77 @@
+"""Thin endpoints that declare their OpenAPI operation beside the code.
+
+FastAPI's own body handling accepts duplicate keys and NaN and costs most of a request's time, so
+routes are plain Starlette; FastAPI serves them, and its document lists exactly what is mounted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from approvals.api.problems import problem
+from approvals.domain.strictjson import canonical
+from approvals.errors import ApprovalsError
+from approvals.wire import bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from pydantic import BaseModel
+    from starlette.requests import Request
+
+    from approvals.service.identity import Principal
+    from approvals.service.services import Services
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """One route and what the document says of it. `answers`: status → when."""
+
+    method: str
+    path: str
+    summary: str
+    handler: Callable[[Request], Awaitable[Response]]
+    answers: Mapping[int, str]
+    body: type[BaseModel] | None = None
+    query: Sequence[str] = ()
+    headers: Sequence[str] = ()
+    secured: bool = True
+    tags: Sequence[str] = field(default_factory=lambda: ("approvals",))
+
+    def route(self) -> Route:
+        """The Starlette route, with errors shaped as problems."""
+        handler = self.handler
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ApprovalsError as error:
+                return problem(error)
+
+        return Route(self.path, endpoint, methods=[self.method], name=self.handler.__name__)
+
+
+def services(request: Request) -> Services:
+    """The running service."""
+    return cast("Services", request.app.state.services)
+
+
+async def principal(request: Request) -> Principal:
+    """Who asks, by bearer key. Raises Unauthenticated."""
+    return await services(request).identity.principal(bearer(request.scope))
+
+
+def answer(
+    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Exact JSON."""
+    return Response(
+        canonical(value),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store", **(headers or {})},
+    )

@@ -1,0 +1,211 @@
+"""The composition root: settings in, a running service out."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import re
+import secrets
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from approvals import __version__
+from approvals.api.document import OPERATIONS, openapi
+from approvals.api.problems import error_page
+from approvals.channels.log import LogChannel
+from approvals.config.load import load, names_people
+from approvals.gateway.catalogue import Catalogue
+from approvals.gateway.endpoint import Gateway
+from approvals.gateway.hold import Hold
+from approvals.gateway.relay import Relay
+from approvals.gateway.sessions import Sessions
+from approvals.hosts import HostCheck
+from approvals.jobs import Jobs
+from approvals.outbound import Outbound
+from approvals.service.approvals import Approvals
+from approvals.service.delivery import Deliveries
+from approvals.service.gate import Gate
+from approvals.service.identity import Identity
+from approvals.service.keyring import Keyring
+from approvals.service.minting import RandomIds
+from approvals.service.release import Releases
+from approvals.service.services import Services
+from approvals.service.waiting import HOLD, Waiting
+from approvals.storage.clock import SystemClock
+from approvals.storage.migrations import upgrade
+from approvals.storage.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
+
+    from approvals.config.settings import Settings
+    from approvals.ports import Store
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = timedelta(seconds=10)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[SqliteStore]:
+    """The database, brought to this version's schema and held by this process."""
+    path = settings.database_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store = SqliteStore(path, SystemClock(), prepare=lambda: upgrade(f"sqlite:///{path}"))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings,
+    *,
+    hold: timedelta = HOLD,
+    wrap_store: Callable[[Store], Store] | None = None,
+) -> AsyncIterator[tuple[Services, Gateway]]:
+    """Everything one process runs; `wrap_store` lets a test stand between service and database."""
+    async with open_database(settings) as database:
+        store: Store = wrap_store(database) if wrap_store else database
+        clock, ids = SystemClock(), RandomIds()
+        process = f"prc_{secrets.token_hex(8)}"
+        rulebook = load(settings.config, starting_person=await starting_person(database, settings))
+        keyring = Keyring(settings.secret_key or [_secret_beside(settings.database_path)])
+        waiting = Waiting(store)
+        approvals = Approvals(store=store, rulebook=rulebook, clock=clock, ids=ids, signals=waiting)
+        gate = Gate(
+            store=store,
+            approvals=approvals,
+            rulebook=rulebook,
+            keyring=keyring,
+            clock=clock,
+            ids=ids,
+            signals=waiting,
+            process=process,
+        )
+        releases = Releases(
+            store=store,
+            approvals=approvals,
+            gate=gate,
+            waiting=waiting,
+            clock=clock,
+            ids=ids,
+            signals=waiting,
+            process=process,
+        )
+        services = Services(
+            rulebook=rulebook,
+            store=store,
+            clock=clock,
+            identity=Identity(database, rulebook, clock),
+            approvals=approvals,
+            gate=gate,
+            waiting=waiting,
+            releases=releases,
+            deliveries=Deliveries(
+                store=store, rulebook=rulebook, clock=clock, channels={"log": LogChannel()}
+            ),
+        )
+        if lost := await releases.recover():
+            logger.warning("%d calls were being sent when the service stopped", lost)
+        await approvals.expire_due()
+        outbound = Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT)
+        sending = Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False)
+        gateway = Gateway(
+            rulebook=rulebook,
+            identity=services.identity,
+            relay=Relay(
+                gate=gate,
+                hold=Hold(store=store, waiting=waiting, releases=releases, longest=hold),
+            ),
+            releases=releases,
+            sessions=Sessions(keyring),
+            catalogue=Catalogue(),
+            outbound=outbound,
+            sending=sending,
+            upstream_timeout=settings.upstream_timeout,
+        )
+        try:
+            yield services, gateway
+        finally:
+            waiting.stop()
+            await releases.drain(within=settings.upstream_timeout)
+            await outbound.close()
+            await sending.close()
+
+
+def create_app(
+    settings: Settings,
+    *,
+    hold: timedelta = HOLD,
+    wrap_store: Callable[[Store], Store] | None = None,
+) -> FastAPI:
+    """The web application; `app.state.services` is there while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, hold=hold, wrap_store=wrap_store) as (services, gateway):
+            app.state.services, app.state.gateway = services, gateway
+            jobs = Jobs(services)
+            jobs.start()
+            try:
+                yield
+            finally:
+                jobs.stop()
+
+    app = FastAPI(
+        title="approvals",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.openapi = openapi  # type: ignore[method-assign]
+    app.router.routes.extend(operation.route() for operation in OPERATIONS)
+    app.router.routes.append(Route("/errors/{code}", error_page))
+    app.router.routes.append(Route("/mcp/{server}", _McpEndpoint()))
+    if settings.on_loopback:
+        app.add_middleware(HostCheck, public_url=settings.public_url)
+    return app
+
+
+class _McpEndpoint:
+    """Hands `/mcp/…` to the gateway of the running service."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.gateway(scope, receive, send)
+
+
+async def starting_person(database: SqliteStore, settings: Settings) -> str | None:
+    """The one person of a file that names nobody: made at once on loopback, elsewhere on demand."""
+    if names_people(settings.config):
+        return None
+    known = await database.starting_person()
+    if known is None and settings.on_loopback:
+        return await make_starting_person(database)
+    return known
+
+
+async def make_starting_person(database: SqliteStore) -> str:
+    """Keep the operating system's user as the starting person."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "", getpass.getuser()) or "admin"
+    await database.set_starting_person(name, at=SystemClock().now())
+    return name
+
+
+def _secret_beside(database: Path) -> bytes:
+    """The secret key of an SQLite deployment, made at first start, readable by its owner only."""
+    path = database.with_name(database.name + ".secret")
+    if not path.exists():
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_hex(32))
+    return path.read_text().strip().encode()

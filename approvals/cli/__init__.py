@@ -1,0 +1,1 @@
+"""The command line; it talks REST to a running service."""

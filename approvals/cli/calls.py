@@ -1,0 +1,110 @@
+"""`list`, `show`, `approve`, `deny`, `cancel`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from approvals.cli.connection import connect
+from approvals.client import ApiError
+from approvals.domain.display import visible
+
+if TYPE_CHECKING:
+    from approvals.client import Client
+
+FULL_ID = len("apr_") + 16
+
+
+def list_(*, status: str | None, as_json: bool, url: str | None, key: str | None) -> None:
+    """One line each: id, state, risk, what, who asks."""
+    with connect(url, key) as client:
+        found = client.approvals(**({"status": status} if status else {}))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for approval in found:
+        typer.echo(
+            f"{approval['id']}  {_state(approval):<22} {approval['risk']['level'].upper():<9}"
+            f"{visible(approval['summary'])}  ({visible(approval['agent']['name'])} on"
+            f" {visible(approval['server'])})"
+        )
+    if not found:
+        typer.echo("Nothing is waiting." if status == "pending" else "No approvals yet.")
+
+
+def show(id_: str, *, as_json: bool, url: str | None, key: str | None) -> None:
+    """The whole call."""
+    with connect(url, key) as client:
+        approval = _find(client, id_)
+    typer.echo(json.dumps(approval, indent=2) if as_json else "\n".join(_lines(approval)))
+
+
+def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: str | None) -> None:
+    """Approve what was shown: the digest sent is the one of the arguments printed."""
+    with connect(url, key) as client:
+        approval = _find(client, id_)
+        typer.echo("\n".join(_lines(approval)))
+        if not yes and not typer.confirm("Run this call?"):
+            typer.echo("Nothing was decided.")
+            raise typer.Exit(1)
+        after = client.approve(approval["id"], approval["digest"], reason)
+    typer.echo(f"{after['id']} {_state(after)}")
+
+
+def deny(id_: str, *, reason: str | None, url: str | None, key: str | None) -> None:
+    """Deny."""
+    with connect(url, key) as client:
+        after = client.deny(_find(client, id_)["id"], reason)
+    typer.echo(f"{after['id']} {_state(after)}")
+
+
+def cancel(id_: str, *, url: str | None, key: str | None) -> None:
+    """Withdraw."""
+    with connect(url, key) as client:
+        after = client.cancel(_find(client, id_)["id"])
+    typer.echo(f"{after['id']} {_state(after)}")
+
+
+def _find(client: Client, id_: str) -> dict[str, Any]:
+    """An approval by its id or the beginning of it."""
+    if len(id_) >= FULL_ID:
+        return client.approval(id_)
+    found = [a for a in client.approvals(limit="200") if a["id"].startswith(id_)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ApiError(404, "not_found", f"No recent approval begins with {visible(id_)}.")
+    raise ApiError(404, "not_found", f"{len(found)} approvals begin with {visible(id_)}.")
+
+
+def _state(approval: dict[str, Any]) -> str:
+    release = approval["release"]
+    return f"released: {release['status']}" if release else str(approval["status"])
+
+
+def _lines(approval: dict[str, Any]) -> list[str]:
+    agent, risk = approval["agent"], approval["risk"]
+    needs = " and ".join(
+        f"{stage['required']} of {' or '.join(stage['approvers'])}"
+        for stage in approval["requirement"]["stages"]
+    )
+    return [
+        f"{visible(approval['summary'])}?",
+        f"  {risk['level'].upper()} · {risk['category']}: {visible(risk['why'])}",
+        f"  Agent    {visible(agent['name'])} (owner {visible(agent['owner'])})",
+        f"  Tool     {visible(approval['tool'])} on {visible(approval['server'])}",
+        f"  Needs    {visible(needs)}",
+        *(
+            f"    {visible(name):<12} {visible(json.dumps(value, ensure_ascii=False))}"
+            for name, value in approval["arguments"].items()
+        ),
+        f"    (all {len(approval['arguments'])} arguments shown)",
+        *(
+            f"  {decision['decision']} by {visible(decision['person'])}"
+            + (f": {visible(decision['reason'])}" if decision["reason"] else "")
+            for decision in approval["decisions"]
+        ),
+        f"  {_state(approval)}, until {approval['expires_at']} · {approval['id']}",
+    ]

@@ -1,0 +1,192 @@
+"""`approvals`: the entry point. Modules behind a command are imported when it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="approvals",
+    help="A person decides before an AI agent's tool call runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+policy_app = typer.Typer(help="Look at a policy before it is used.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys of people and agents.", no_args_is_help=True)
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
+app.add_typer(keys_app, name="keys")
+app.add_typer(db_app, name="db")
+
+Url = Annotated[str | None, typer.Option(help="The service; else APPROVALS_URL or the state file.")]
+Key = Annotated[str | None, typer.Option(help="Your key; else APPROVALS_KEY or the state file.")]
+Id = Annotated[str, typer.Argument(help="An approval's id, or the beginning of one.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]
+
+
+class Format(StrEnum):
+    """How to print."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
+
+
+@app.command()
+def serve() -> None:
+    """Run the service: gateway and REST API, one process."""
+    from approvals.cli.serve import serve as run
+
+    run()
+
+
+@app.command()
+def demo(
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without asking.")] = False,
+    no: Annotated[bool, typer.Option("--no", help="Deny without asking.")] = False,
+    timeout: Annotated[
+        str | None, typer.Option(help="Let nobody answer; denied after this long, such as 5s.")
+    ] = None,
+) -> None:
+    """See a held call: a toy exchange, a real gateway, a real agent. Twenty seconds."""
+    from approvals.cli.demo import demo as run
+
+    run(yes=yes, no=no, timeout=timeout)
+
+
+@app.command(name="list")
+def list_(
+    status: Annotated[str | None, typer.Option(help="Only these, such as pending.")] = None,
+    output: Output = Format.TEXT,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Approvals, youngest first."""
+    from approvals.cli import calls
+
+    calls.list_(status=status, as_json=output is Format.JSON, url=url, key=key)
+
+
+@app.command()
+def show(id_: Id, output: Output = Format.TEXT, url: Url = None, key: Key = None) -> None:
+    """One call: what would run, with which arguments, and who has answered."""
+    from approvals.cli import calls
+
+    calls.show(id_, as_json=output is Format.JSON, url=url, key=key)
+
+
+@app.command()
+def approve(
+    id_: Id,
+    reason: Annotated[str | None, typer.Option(help="Why; everybody sees it.")] = None,
+    yes: Yes = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Show a call, then let it run once, exactly as shown."""
+    from approvals.cli import calls
+
+    calls.approve(id_, reason=reason, yes=yes, url=url, key=key)
+
+
+@app.command()
+def deny(
+    id_: Id,
+    reason: Annotated[str | None, typer.Option(help="Why; the agent is told.")] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Refuse a call."""
+    from approvals.cli import calls
+
+    calls.deny(id_, reason=reason, url=url, key=key)
+
+
+@app.command()
+def cancel(id_: Id, url: Url = None, key: Key = None) -> None:
+    """Withdraw a call that was not sent yet."""
+    from approvals.cli import calls
+
+    calls.cancel(id_, url=url, key=key)
+
+
+@policy_app.command()
+def check(file: Annotated[Path, typer.Argument(help="A policy, JSON or YAML.")]) -> None:
+    """Say how each rule is read, or everything that is wrong."""
+    from approvals.cli.policy import check as run
+
+    run(file)
+
+
+@keys_app.command()
+def create(
+    agent: Annotated[str | None, typer.Option(help="For this agent.")] = None,
+    person: Annotated[str | None, typer.Option(help="For this person.")] = None,
+    label: Annotated[str, typer.Option(help="To tell it from others.")] = "",
+    first_admin: Annotated[
+        bool, typer.Option("--first-admin", help="The first key, while no server is running.")
+    ] = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Make a key; it is printed once."""
+    from approvals.cli import keys
+
+    if first_admin:
+        keys.first_admin(person=person, label=label)
+    else:
+        keys.create(agent=agent, person=person, label=label, url=url, key=key)
+
+
+@keys_app.command(name="list")
+def list_keys(output: Output = Format.TEXT, url: Url = None, key: Key = None) -> None:
+    """Keys, without the keys themselves."""
+    from approvals.cli import keys
+
+    keys.list_(as_json=output is Format.JSON, url=url, key=key)
+
+
+@keys_app.command()
+def revoke(key_id: str, url: Url = None, key: Key = None) -> None:
+    """End a key."""
+    from approvals.cli import keys
+
+    keys.revoke(key_id, url=url, key=key)
+
+
+@db_app.command()
+def upgrade() -> None:
+    """Bring the database to this version's schema."""
+    from approvals.cli import db
+
+    db.upgrade()
+
+
+@db_app.command()
+def current() -> None:
+    """The schema the database is at, and the one this version needs."""
+    from approvals.cli import db
+
+    db.current()
+
+
+def main() -> None:
+    """Run; expected errors are one sentence on stderr and exit code 1."""
+    from approvals.client import ApiError, Unreachable
+    from approvals.errors import ApprovalsError
+
+    try:
+        app()
+    except (ApprovalsError, ApiError, Unreachable) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)

@@ -1,0 +1,125 @@
+"""A small client of the REST API; imports nothing of the server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+TIMEOUT = 70.0
+
+
+class ApiError(Exception):
+    """The service said no: `code` is stable, `str()` is a sentence for people."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status = status
+        self.code = code
+        super().__init__(detail)
+
+
+class Unreachable(Exception):
+    """No service answered."""
+
+
+class Client:
+    """One server and one key. Numbers come as text where a float would change them."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._http = httpx2.Client(
+            base_url=url,
+            headers={"authorization": f"Bearer {key}"},
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def approvals(self, **filters: str) -> list[dict[str, Any]]:
+        """Approvals, youngest first; filters as in `GET /v1/approvals`."""
+        found: list[dict[str, Any]] = self._call("GET", "/v1/approvals", query=filters)["approvals"]
+        return found
+
+    def approval(self, approval_id: str, *, wait: int = 0) -> dict[str, Any]:
+        """One approval; waits up to `wait` seconds (at most 55) until it is decided."""
+        return self._call("GET", f"/v1/approvals/{approval_id}", query={"wait": str(wait)})
+
+    def approve(self, approval_id: str, digest: str, reason: str | None = None) -> dict[str, Any]:
+        """Approve exactly what `digest` names."""
+        body = {"digest": digest, "reason": reason}
+        return self._call("POST", f"/v1/approvals/{approval_id}/approve", body=body)
+
+    def deny(self, approval_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Deny."""
+        return self._call("POST", f"/v1/approvals/{approval_id}/deny", body={"reason": reason})
+
+    def cancel(self, approval_id: str) -> dict[str, Any]:
+        """Withdraw a call that was not sent yet."""
+        return self._call("POST", f"/v1/approvals/{approval_id}/cancel", body={})
+
+    def create_key(
+        self, *, person: str | None = None, agent: str | None = None, label: str = ""
+    ) -> dict[str, Any]:
+        """Make a key; it is in the answer, once."""
+        body = {"person": person, "agent": agent, "label": label}
+        return self._call("POST", "/v1/keys", body=body)
+
+    def keys(self) -> list[dict[str, Any]]:
+        """Keys, without the keys themselves."""
+        found: list[dict[str, Any]] = self._call("GET", "/v1/keys")["keys"]
+        return found
+
+    def revoke_key(self, key_id: str) -> None:
+        """End a key."""
+        self._call("DELETE", f"/v1/keys/{key_id}")
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, params=dict(query or {}), json=body)
+        except httpx2.HTTPError as error:
+            raise Unreachable(f"No approvals service answers at {self._http.base_url}.") from error
+        found = _read(response)
+        if response.is_success:
+            return found
+        raise ApiError(
+            response.status_code,
+            str(found.get("code", "error")),
+            str(found.get("detail", f"The service answered {response.status_code}.")),
+        )
+
+
+def _read(response: httpx2.Response) -> dict[str, Any]:
+    if not response.content:
+        return {}
+    try:
+        found = json.loads(response.content, parse_float=Exact)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Exact(str):
+    """A number with fraction or exponent, as the digits it was written with."""
+
+    __slots__ = ()

@@ -1,0 +1,139 @@
+"""The environment, read once. Every setting stands in docs/reference/settings.md."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from approvals.errors import ConfigurationInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX = "APPROVALS_"
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+MAX_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """`APPROVALS_<NAME>` for each field; every default is safe."""
+
+    database_url: str = "sqlite:///approvals.db"
+    host: str = "127.0.0.1"
+    port: int = 8642
+    public_url: str | None = None
+    config: Path | None = None
+    secret_key: tuple[bytes, ...] = ()
+    log_level: str = "INFO"
+    upstream_timeout: timedelta = timedelta(seconds=60)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the service."""
+        return self.host in _LOOPBACK
+
+    @property
+    def database_path(self) -> Path:
+        """The file of an SQLite database."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read every `APPROVALS_…` variable. Raises ConfigurationInvalid with all problems at once."""
+    given = os.environ if environ is None else environ  # noqa: TID251 (this is their home)
+    problems: list[str] = []
+    values: dict[str, object] = {}
+    for field in fields(Settings):
+        text = given.get(PREFIX + field.name.upper())
+        if text is None or text == "":
+            continue
+        try:
+            values[field.name] = _READ[field.name](text)
+        except ValueError as error:
+            problems.append(f"{PREFIX}{field.name.upper()} {error}")
+    if problems:
+        raise ConfigurationInvalid("the environment", problems)
+    settings = Settings(**values)  # type: ignore[arg-type]
+    return _with_config(settings)
+
+
+def state_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Where `serve` tells the command line which server to talk to and with which key."""
+    given = os.environ if environ is None else environ  # noqa: TID251 (this is their home)
+    folder = given.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(folder) / "approvals" / "state.json"
+
+
+def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
+    """`APPROVALS_URL` and `APPROVALS_KEY`, which the command line uses."""
+    given = os.environ if environ is None else environ  # noqa: TID251 (this is their home)
+    return given.get("APPROVALS_URL") or None, given.get("APPROVALS_KEY") or None
+
+
+def _with_config(settings: Settings) -> Settings:
+    """`approvals.yaml` in the working folder is used if it exists."""
+    if settings.config is not None:
+        return settings
+    here = Path("approvals.yaml")
+    if not here.is_file():
+        return settings
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return Settings(**{**values, "config": here})
+
+
+def _database_url(text: str) -> str:
+    if not text.startswith("sqlite:///") or len(text) == len("sqlite:///"):
+        raise ValueError("must be sqlite:///FILE; other databases are not supported yet")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= MAX_PORT:
+        raise ValueError("must be a port number")
+    return int(text)
+
+
+def _secrets(text: str) -> tuple[bytes, ...]:
+    secrets = tuple(part.strip().encode() for part in text.split(","))
+    if len(secrets) > 2 or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
+        raise ValueError("must be one secret of at least 32 characters, or two with a comma")
+    return secrets
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in _LEVELS:
+        raise ValueError(f"must be one of {', '.join(_LEVELS)}")
+    return text.upper()
+
+
+def _seconds(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ValueError("must be a number of seconds") from None
+    if not 0.1 <= seconds <= 3600:  # noqa: PLR2004
+        raise ValueError("must be between 0.1 and 3600 seconds")
+    return timedelta(seconds=seconds)
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must be an http:// or https:// URL")
+    return text.rstrip("/")
+
+
+_READ: dict[str, Callable[[str], object]] = {
+    "database_url": _database_url,
+    "host": str,
+    "port": _port,
+    "public_url": _url,
+    "config": Path,
+    "secret_key": _secrets,
+    "log_level": _log_level,
+    "upstream_timeout": _seconds,
+}

@@ -1,0 +1,1 @@
+"""`approvals demo`: a toy exchange, a real gateway, a real agent, on this machine."""

@@ -1,0 +1,84 @@
+"""A call: what an agent wants a tool to do, read strictly and written canonically."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from approvals.domain.strictjson import Json, canonical, parse
+from approvals.errors import InvalidArguments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_ARGUMENTS = 1024 * 1024
+"""Bytes of canonical arguments that one call may carry."""
+
+
+class Executor(StrEnum):
+    """Who sends an approved call."""
+
+    GATEWAY = "gateway"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolDefinition:
+    """One entry of a server's `tools/list`, as far as a person or a digest needs it."""
+
+    name: str
+    description: str
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One `tools/call`: server, tool, exact arguments, agent, session."""
+
+    executor: Executor
+    server: str
+    tool: str
+    arguments: str
+    agent: str
+    owner: str
+    session: str | None = None
+    definition: ToolDefinition | None = None
+    justification: str | None = None
+    argument_order: tuple[str, ...] = ()
+
+    @property
+    def shown_arguments(self) -> dict[str, Json]:
+        """The arguments in the order the agent wrote them; the canonical text is sorted."""
+        arguments = parse(self.arguments.encode("utf-8"))
+        assert isinstance(arguments, dict)  # noqa: S101 (canonical_arguments made it)
+        order = [name for name in self.argument_order if name in arguments]
+        return {name: arguments[name] for name in dict.fromkeys([*order, *arguments])}
+
+
+def canonical_arguments(arguments: Json) -> str:
+    """The one text that is shown, digested, stored and sent.
+
+    Raises InvalidArguments when they are not an object or larger than 1 MiB.
+    """
+    if not isinstance(arguments, dict):
+        raise InvalidArguments("The arguments of a call are a JSON object.")
+    text = canonical(arguments)
+    if len(text.encode("utf-8")) > MAX_ARGUMENTS:
+        raise InvalidArguments("The arguments are larger than 1 MiB.")
+    return text
+
+
+def read_definition(entry: Mapping[str, Json]) -> ToolDefinition:
+    """Take a `tools/list` entry; `_meta` is the server's talk, not part of what is approved."""
+    name = entry.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidArguments("A tool definition needs a name.")
+    description = entry.get("description")
+    hashed = canonical({key: value for key, value in entry.items() if key != "_meta"})
+    return ToolDefinition(
+        name=name,
+        description=description if isinstance(description, str) else "",
+        hash="sha256:" + hashlib.sha256(hashed.encode("utf-8")).hexdigest(),
+    )

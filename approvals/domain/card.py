@@ -1,0 +1,210 @@
+"""The card: what a person sees of a call, the same facts in the same order on every surface.
+
+what → how bad → who asks → exactly which arguments → what is unusual → what if I do nothing
+(CHANNELS.md, "The card").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.domain.directory import Directory, approver_title, title
+from approvals.domain.display import flags_of, shortened, visible
+from approvals.domain.rights import owner_line
+from approvals.domain.states import (
+    Answer,
+    Approval,
+    Approved,
+    Denied,
+    EarlierRun,
+    Lapsed,
+    Overdue,
+    Pending,
+    Released,
+    ReleaseStatus,
+    Withdrawn,
+)
+from approvals.domain.summary import json_shown
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from approvals.domain.strictjson import Json
+
+MAX_DESCRIPTION = 300
+SHORT_DIGEST = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArgumentLine:
+    """One argument, whole: its name and its value as exact, visible JSON."""
+
+    name: str
+    value: str
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """Every line of text on it is already safe to print; `complete` says nothing is left out."""
+
+    question: str
+    risk: str
+    facts: tuple[tuple[str, str], ...]
+    arguments: tuple[ArgumentLine, ...]
+    notes: tuple[str, ...]
+    outcome: str
+    deadline: str
+    confirm: str
+    lock_screen: str
+    complete: bool = True
+
+
+def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
+    """The card of `approval` as it stands at `now`."""
+    call = approval.call
+    summary = approval.summary
+    return Card(
+        question=f"{summary}?",
+        risk=f"{approval.risk.level.upper()} · {approval.risk.category}",
+        facts=(
+            ("Agent", f"{call.agent} (owner {title(call.owner)})"),
+            ("Server", visible(call.server)),
+            ("Tool", visible(call.tool)),
+            ("Needs", needs(approval)),
+            ("So far", so_far(approval)),
+        ),
+        arguments=tuple(_line(*argument) for argument in call.shown_arguments.items()),
+        notes=tuple(_notes(approval, directory, now)),
+        outcome=outcome_line(approval),
+        deadline=deadline_line(approval, now),
+        confirm=_confirm(approval),
+        lock_screen=_lock_screen(approval),
+    )
+
+
+def needs(approval: Approval) -> str:
+    """`1 of trading`, stage after stage."""
+    return ", and ".join(
+        f"{stage.required} of {' or '.join(sorted(map(approver_title, stage.approvers)))}"
+        for stage in approval.requirement.stages
+    )
+
+
+def so_far(approval: Approval) -> str:
+    """Who has answered, in the words of the product."""
+    if not approval.standing:
+        return "nobody"
+    return ", ".join(
+        f"{'Approved' if d.answer is Answer.APPROVE else 'Denied'} by {title(d.person)}"
+        for d in approval.standing
+    )
+
+
+def outcome_line(approval: Approval) -> str:
+    """What became of the call, in one line; empty while it is pending."""
+    who = so_far(approval)
+    match approval.state:
+        case Pending():
+            return ""
+        case Denied():
+            reason = approval.decisions[-1].reason
+            return f"{who}: {visible(reason)}" if reason else who
+        case Overdue(at=at):
+            return f"Expired {at:%H:%M:%S} UTC, denied"
+        case Withdrawn(reason=reason):
+            return f"Cancelled ({reason})"
+        case Lapsed():
+            return f"{who} · not used in time, not run"
+        case Approved():
+            return f"{who} · not sent yet"
+        case Released(outcome=None):
+            return f"{who} · sent, waiting for the answer"
+        case Released(outcome=outcome) if outcome is not None:
+            return f"{who} · {_RAN[outcome.status]} {outcome.at:%H:%M:%S} UTC"
+    return who
+
+
+def deadline_line(approval: Approval, now: datetime) -> str:
+    """Absolute time first, then how long that is."""
+    if not isinstance(approval.state, Pending):
+        return ""
+    left = span(approval.expires_at - now)
+    return f"If nobody answers: denied {approval.expires_at:%H:%M:%S} UTC (in {left})"
+
+
+def span(length: timedelta) -> str:
+    """A duration as people say it: `40 s`, `15 min`, `2 h`."""
+    seconds = max(0, round(length.total_seconds()))
+    if seconds < 2 * 60:
+        return f"{seconds} s"
+    if seconds < 2 * 3600:
+        return f"{round(seconds / 60)} min"
+    return f"{round(seconds / 3600)} h"
+
+
+_RAN = {
+    ReleaseStatus.SENT: "sent",
+    ReleaseStatus.SUCCEEDED: "ran at",
+    ReleaseStatus.FAILED: "the tool reported an error; it may have acted,",
+    ReleaseStatus.NOT_SENT: "could not be sent, not run,",
+    ReleaseStatus.OUTCOME_UNKNOWN: (
+        "outcome unknown: check the system behind it before anything else,"
+    ),
+}
+
+
+def _line(name: str, value: Json) -> ArgumentLine:
+    shown = json_shown(value)
+    return ArgumentLine(
+        name=visible(name),
+        value=shown,
+        flags=tuple(dict.fromkeys([*flags_of(name, name=True), *value_flags(shown)])),
+    )
+
+
+def value_flags(shown: str) -> list[str]:
+    """Flags of a value already written as visible JSON: escapes in it were hidden characters."""
+    found = flags_of(shown)
+    if "\\u" in shown.replace("\\\\", ""):
+        found.insert(0, "hidden characters")
+    return found
+
+
+def _notes(approval: Approval, directory: Directory, now: datetime) -> list[str]:
+    notes = []
+    if approval.earlier_run:
+        notes.append(_earlier(approval.earlier_run, now))
+    notes.append(f"Why it matters: {visible(approval.risk.why)}")
+    if approval.message:
+        notes.append(f"The policy says: {visible(approval.message)}")
+    if owner := owner_line(approval, directory):
+        notes.append(owner)
+    definition = approval.call.definition
+    if definition and definition.description:
+        said = shortened(visible(" ".join(definition.description.split())), MAX_DESCRIPTION)
+        notes.append(f'The server says: "{said}"')
+    if approval.call.justification:
+        said = visible(approval.call.justification)
+        notes.append(f'The agent says (its own words): "{said}"')
+    return notes
+
+
+def _earlier(run: EarlierRun, now: datetime) -> str:
+    word = str(run.status).replace("_", " ")
+    return f"The same call ran {span(now - run.at)} ago: {word}"
+
+
+def _confirm(approval: Approval) -> str:
+    text = f"{approval.summary}, for {approval.call.agent}. It runs exactly as shown, one time."
+    if not approval.risk.undoable:
+        text += " It cannot be undone."
+    return text
+
+
+def _lock_screen(approval: Approval) -> str:
+    head = f"{approval.risk.level.upper()}: {approval.call.agent} wants to "
+    tail = f". Answer by {approval.expires_at:%H:%M} UTC or it is denied."
+    summary = approval.summary[:1].lower() + approval.summary[1:]
+    return head + shortened(summary, max(20, 120 - len(head) - len(tail))) + tail

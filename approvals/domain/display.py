@@ -1,0 +1,67 @@
+"""Text of other people, made safe to look at: nothing invisible, nothing that reorders.
+
+Hidden characters are not removed but written as escapes, so that two texts that differ also look
+different (SECURITY.md, "Input" 4).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+# Drawn as nothing or as a blank, though their category says letter, mark or symbol.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def visible(text: str) -> str:
+    """`text` in one line, every control, bidi, zero-width, tag or look-alike space as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if is_hidden(c) else c for c in text)
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a reader would not see this character for what it is."""
+    if character == " ":
+        return False
+    return (
+        unicodedata.category(character) in _HIDDEN_CATEGORIES
+        or character in _BLANK
+        or _is_variation_selector(character)
+    )
+
+
+def flags_of(text: str, *, name: bool = False) -> list[str]:
+    """What a careful reader should know of `text`: hidden characters, mixed scripts, odd names."""
+    if text.isascii() and text.isprintable():
+        return []
+    found = []
+    if any(is_hidden(c) for c in text if c not in "\n\r\t"):
+        found.append("hidden characters")
+    if any(len(_scripts(word)) > 1 for word in _WORD.findall(text)):
+        found.append("mixed scripts in one word")
+    if name and not text.isascii():
+        found.append("non-ASCII name")
+    return found
+
+
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters, with an ellipsis where something is missing."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\u{{{code:x}}}"  # noqa: PLR2004 (the BMP)
+
+
+def _is_variation_selector(character: str) -> bool:
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+
+
+def _scripts(word: str) -> set[str]:
+    """The scripts of a word's letters, by the first word of each character's Unicode name."""
+    names = (unicodedata.name(c, "") for c in word if unicodedata.category(c).startswith("L"))
+    return {name.split(" ")[0] for name in names if name}

@@ -1,0 +1,1 @@
+"""The policy language: read strictly, judged purely (POLICY.md)."""

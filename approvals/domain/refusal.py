@@ -1,0 +1,278 @@
+"""What an agent is told when a call does not run: whether it ran, what, why, and what now.
+
+The wording is part of the product: an agent that misreads it sends the call again
+(GATEWAY.md, "What the model reads").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from approvals.domain.card import span
+from approvals.domain.directory import approver_title
+from approvals.domain.display import shortened, visible
+from approvals.domain.states import (
+    Approval,
+    CancelReason,
+    Denied,
+    Lapsed,
+    Overdue,
+    Released,
+    ReleaseStatus,
+    Withdrawn,
+)
+from approvals.domain.strictjson import quoted
+from approvals.domain.summary import json_shown
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_ECHO = 400
+
+
+class Code(StrEnum):
+    """Stable machine words for every way a call does not come back with a result."""
+
+    APPROVAL_DENIED = "approval_denied"
+    EXPIRED = "expired"
+    PENDING = "pending"
+    POLICY_DENIED = "policy_denied"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    CANCELLED = "cancelled"
+    POLICY_CHANGED = "policy_changed"
+    DEFINITION_CHANGED = "definition_changed"
+    LAPSED = "lapsed"
+    INVALID_ARGUMENTS = "invalid_arguments"
+    NOT_SENT = "not_sent"
+    FAILED = "failed"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why there is no result; `retry_allowed` says whether the same call may be sent again."""
+
+    code: Code
+    message: str
+    rule: str | None = None
+    approval_id: str | None = None
+    retry_allowed: bool = False
+    retry_after: int | None = None
+    expires_at: datetime | None = None
+
+
+def blocked(message: str, rule: str) -> Refusal:
+    """The policy says no."""
+    why = message.rstrip(".") or "no rule permits it"
+    return Refusal(
+        code=Code.POLICY_DENIED,
+        rule=rule,
+        message=(
+            f"NOT EXECUTED: the policy does not allow this call: {visible(why)}. "
+            "Retrying will not help."
+        ),
+    )
+
+
+def invalid_arguments(why: str) -> Refusal:
+    """The arguments do not fit the tool, so nobody was asked."""
+    return Refusal(
+        code=Code.INVALID_ARGUMENTS,
+        message=(
+            f"NOT EXECUTED: the arguments do not fit the tool. {visible(why)} "
+            "Correct them and call again."
+        ),
+        retry_allowed=True,
+    )
+
+
+def unavailable(why: str, *, retry_after: int = 5) -> Refusal:
+    """Something the service needs is not there; in doubt it denies."""
+    return Refusal(
+        code=Code.UNAVAILABLE,
+        message=f"NOT EXECUTED: the call could not be judged. {why} Try again in a moment.",
+        retry_allowed=True,
+        retry_after=retry_after,
+    )
+
+
+def pending(approval: Approval) -> Refusal:
+    """Nobody has answered yet and this request will not wait longer."""
+    return Refusal(
+        code=Code.PENDING,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            f"NOT EXECUTED YET: this call waits for a person until "
+            f"{approval.expires_at:%H:%M:%S} UTC ({approval.id}). Continue with other work, or "
+            "send exactly the same call again to go on waiting; it will not be asked or run "
+            "twice. Do not change the arguments."
+        ),
+        retry_allowed=True,
+        expires_at=approval.expires_at,
+    )
+
+
+def underway(approval: Approval) -> Refusal:
+    """Sent, and the answer takes longer than this request waits."""
+    return Refusal(
+        code=Code.PENDING,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            "SENT: the call was approved and sent, and its answer is not here yet. Send exactly "
+            f"the same call again to get it; it will not run twice. ({approval.id})"
+        ),
+        retry_allowed=True,
+    )
+
+
+def unreachable(approval: Approval, why: str) -> Refusal:
+    """Approved, and the server cannot be reached: the approval stays until its use_by."""
+    return Refusal(
+        code=Code.UNAVAILABLE,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            f"NOT EXECUTED: the call was approved, but it could not be sent. {why} Send exactly "
+            f"the same call again soon; nobody has to be asked again for now. ({approval.id})"
+        ),
+        retry_allowed=True,
+        retry_after=5,
+    )
+
+
+def too_large_to_keep(approval: Approval) -> Refusal:
+    """It ran, for a client that is gone, and its result was larger than what is kept."""
+    return Refusal(
+        code=Code.FAILED,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            "EXECUTED: the call was approved and ran, and its result was too large to keep. "
+            f"Do not repeat it. Ask your user to check. ({approval.id})"
+        ),
+    )
+
+
+def refusal_of(approval: Approval, *, server_title: str) -> Refusal:
+    """What an ended approval means for the agent that waited for it.
+
+    Not for a release that succeeded or failed: there the tool's own result is the answer.
+    """
+    match approval.state:
+        case Denied():
+            return _denied(approval, server_title)
+        case Overdue():
+            return _expired(approval)
+        case Withdrawn(reason=reason):
+            return _withdrawn(approval, reason)
+        case Lapsed():
+            return _ended(
+                approval,
+                Code.LAPSED,
+                "the approval was not used in time. It was given and nobody was waiting. Send the "
+                "same call again to ask anew.",
+                retry_allowed=True,
+            )
+        case Released() as state:
+            return _released(approval, state.release_status)
+    return pending(approval)
+
+
+def _denied(approval: Approval, server_title: str) -> Refusal:
+    names = sorted(
+        {approver_title(name) for stage in approval.requirement.stages for name in stage.approvers}
+    )
+    reason = approval.decisions[-1].reason
+    given = f" Reason given by {' or '.join(names)}: {_quote(reason)}." if reason else ""
+    return _ended(
+        approval,
+        Code.APPROVAL_DENIED,
+        f"a person denied this call. {_echo(approval)} did not reach {visible(server_title)}."
+        f"{given} Do not send this call again and do not seek the same effect with another "
+        "tool. Tell your user what was denied and why, and ask how to continue.",
+    )
+
+
+def _expired(approval: Approval) -> Refusal:
+    waited = span(approval.expires_at - approval.created_at)
+    return _ended(
+        approval,
+        Code.EXPIRED,
+        f"nobody answered within {waited}, so the call was denied. You may ask your user to alert "
+        "an approver, then send the same call once more.",
+        retry_allowed=True,
+    )
+
+
+def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
+    match reason:
+        case CancelReason.CANCELLED:
+            text = "the request was withdrawn. Ask your user before you send it again."
+        case CancelReason.POLICY_CHANGED:
+            text = (
+                "the policy changed while the call waited. What was asked is no longer what the "
+                "policy asks. Send the same call once more to have it judged anew."
+            )
+        case CancelReason.DEFINITION_CHANGED:
+            text = (
+                "the server changed the tool's definition while the call waited. What was "
+                "approved is no longer what would run. Read the tool list again first."
+            )
+    return _ended(
+        approval, Code(str(reason)), text, retry_allowed=reason is CancelReason.POLICY_CHANGED
+    )
+
+
+def _released(approval: Approval, status: ReleaseStatus) -> Refusal:
+    if status is ReleaseStatus.NOT_SENT:
+        return _ended(
+            approval,
+            Code.NOT_SENT,
+            "the call was approved but could not be sent. It did not reach the tool. Send the "
+            "same call again to ask anew.",
+            retry_allowed=True,
+        )
+    if status is ReleaseStatus.FAILED:
+        return Refusal(
+            code=Code.FAILED,
+            rule=approval.rule,
+            approval_id=approval.id,
+            message=(
+                "FAILED: the call was approved and sent, and the tool reported an error. It may "
+                f"have acted. Do not repeat it. Ask your user to check. ({approval.id})"
+            ),
+        )
+    return Refusal(
+        code=Code.OUTCOME_UNKNOWN,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            "OUTCOME UNKNOWN: the call was approved and sent, but no answer came back. It may "
+            f"have run. Do not repeat it. Ask your user to check. ({approval.id})"
+        ),
+    )
+
+
+def _ended(approval: Approval, code: Code, text: str, *, retry_allowed: bool = False) -> Refusal:
+    return Refusal(
+        code=code,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=f"NOT EXECUTED: {text} ({approval.id})",
+        retry_allowed=retry_allowed,
+    )
+
+
+def _echo(approval: Approval) -> str:
+    """The call as the agent wrote it: `cancel_order(symbol "BTCUSD", orderId 12345)`."""
+    arguments = approval.call.shown_arguments.items()
+    inside = ", ".join(f"{visible(name)} {json_shown(value)}" for name, value in arguments)
+    return f"{visible(approval.call.tool)}({shortened(inside, MAX_ECHO)})"
+
+
+def _quote(text: str) -> str:
+    return visible(quoted(" ".join(text.split())))

@@ -1,0 +1,80 @@
+"""Who may decide on a call, judged at the moment of deciding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.domain.directory import Assurance, Directory, Role, title
+from approvals.errors import ApprovalsError, AssuranceTooLow, NotAnApprover, OwnerExcluded
+
+if TYPE_CHECKING:
+    from approvals.domain.states import Approval
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rights:
+    """The stages a person counts for, and whether only solo mode lets the owner decide."""
+
+    stages: frozenset[int]
+    solo: bool
+
+
+def rights_of(
+    person: str, assurance: Assurance, approval: Approval, directory: Directory
+) -> Rights:
+    """What `person` may decide on `approval` now.
+
+    Raises NotAnApprover, OwnerExcluded or AssuranceTooLow with the sentence for that person.
+    """
+    owns = person in _owners(approval, directory)
+    if owns and approval.requirement.exclude_owner and not directory.solo:
+        raise OwnerExcluded(
+            f"You own {approval.call.agent}, so somebody else has to decide on its calls."
+        )
+    named = {
+        index
+        for index, stage in enumerate(approval.requirement.stages)
+        if directory.names(person, stage.approvers)
+    }
+    if not named:
+        raise NotAnApprover("You are not among the people who may decide on this call.")
+    strong = {i for i in named if assurance >= approval.requirement.stages[i].assurance}
+    if not strong:
+        weakest = min(approval.requirement.stages[i].assurance for i in named)
+        raise AssuranceTooLow(f"This call is decided with {weakest.word} sign-in or stronger.")
+    return Rights(stages=frozenset(strong), solo=owns and directory.solo)
+
+
+def why_not(
+    person: str, assurance: Assurance, approval: Approval, directory: Directory
+) -> ApprovalsError | None:
+    """The reason why `person` may not decide, or None."""
+    try:
+        rights_of(person, assurance, approval, directory)
+    except ApprovalsError as error:
+        return error
+    return None
+
+
+def may_cancel(person: str, approval: Approval, directory: Directory) -> bool:
+    """An admin may withdraw any call, an owner those of its agents."""
+    known = directory.people.get(person)
+    if known is None:
+        return False
+    return Role.ADMIN in known.roles or person in _owners(approval, directory)
+
+
+def owner_line(approval: Approval, directory: Directory) -> str:
+    """What a card says of the owner rule when it does not hold."""
+    if directory.solo:
+        return "Solo mode: one person exists, so the owner may decide."
+    if not approval.requirement.exclude_owner:
+        return f"This rule lets {title(approval.call.owner)}, who owns the agent, decide."
+    return ""
+
+
+def _owners(approval: Approval, directory: Directory) -> set[str]:
+    """The owner when the call was parked and the owner now: neither may slip through a reload."""
+    agent = directory.agents.get(approval.call.agent)
+    return {approval.call.owner} | ({agent.owner} if agent else set())

@@ -1,0 +1,251 @@
+"""What an approval can be, and the operations that change it, as values.
+
+Illegal states do not exist here: each state carries exactly what is known in it. The steps between
+them are in `approval.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from approvals.domain.chain import NO_EVENTS, Event, Head
+from approvals.domain.quorum import Tally, Vote, tally
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from approvals.domain.call import Call
+    from approvals.domain.directory import Assurance
+    from approvals.domain.quorum import Requirement
+    from approvals.domain.risk import Risk
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    LAPSED = "lapsed"
+    RELEASED = "released"
+
+
+class ReleaseStatus(StrEnum):
+    SENT = "sent"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOT_SENT = "not_sent"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+class CancelReason(StrEnum):
+    CANCELLED = "cancelled"
+    POLICY_CHANGED = "policy_changed"
+    DEFINITION_CHANGED = "definition_changed"
+
+
+class Answer(StrEnum):
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """One person's answer: what they said, how surely it was them, and which digest they saw."""
+
+    person: str
+    answer: Answer
+    channel: str
+    assurance: Assurance
+    stages: frozenset[int]
+    digest: str | None
+    at: datetime
+    reason: str | None = None
+    solo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    status = Status.PENDING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Approved:
+    """May be sent once, from `use_from` until before `use_by`."""
+
+    decided_at: datetime
+    use_from: datetime
+    use_by: datetime
+    status = Status.APPROVED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Denied:
+    at: datetime
+    status = Status.DENIED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overdue:
+    """Nobody answered in time."""
+
+    at: datetime
+    status = Status.EXPIRED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdrawn:
+    reason: CancelReason
+    at: datetime
+    status = Status.CANCELLED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lapsed:
+    at: datetime
+    status = Status.LAPSED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How the one sending ended. `detail` is a sentence for people; `result` its stored text.
+
+    `delivered` is false while no connected client has been given it.
+    """
+
+    status: ReleaseStatus
+    detail: str
+    at: datetime
+    delivered: bool
+    result_hash: str | None = None
+    result_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """Sent upstream, once; `outcome` is None while the answer is awaited."""
+
+    approved: Approved
+    token: str
+    process: str
+    sent_at: datetime
+    outcome: Outcome | None = None
+    status = Status.RELEASED
+
+    @property
+    def release_status(self) -> ReleaseStatus:
+        return self.outcome.status if self.outcome else ReleaseStatus.SENT
+
+
+State = Pending | Approved | Denied | Overdue | Withdrawn | Lapsed | Released
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierRun:
+    """The same call ran or ended unknown within the last 24 hours: the card's first fact."""
+
+    status: ReleaseStatus
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Approval:
+    """The record of a parked call."""
+
+    id: str
+    call: Call
+    identity: str
+    requirement: Requirement
+    digest: str
+    policy_hash: str
+    rule: str
+    message: str
+    summary: str
+    risk: Risk
+    channels: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime
+    earlier_run: EarlierRun | None = None
+    idempotency_key: str | None = None
+    version: int = 1
+    revision: int = 1
+    decisions: tuple[Decision, ...] = ()
+    state: State = Pending()
+    head: Head = NO_EVENTS
+
+    @property
+    def status(self) -> Status:
+        return self.state.status
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still stands in the way of a second approval of the same call."""
+        match self.state:
+            case Pending() | Approved():
+                return True
+            case Released(outcome=None):
+                return True
+        return False
+
+    @property
+    def standing(self) -> tuple[Decision, ...]:
+        """The decisions that count: each person's last one."""
+        return tuple({decision.person: decision for decision in self.decisions}.values())
+
+    @property
+    def tally(self) -> Tally:
+        return tally(self.requirement.stages, votes(self.standing))
+
+    def answer_of(self, person: str) -> Answer | None:
+        """What this person has answered so far."""
+        return next((d.answer for d in self.standing if d.person == person), None)
+
+
+class NoticeKind(StrEnum):
+    """Why a channel is told."""
+
+    REQUESTED = "requested"
+    DECIDED = "decided"
+    ENDED = "ended"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parking:
+    """The operation that creates an approval, with its first event and announcements."""
+
+    approval: Approval
+    event: Event
+    notice: NoticeKind
+
+    @property
+    def op_id(self) -> str:
+        return self.event.fact.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition:
+    """One legal step: applied only from `before`, within the validity window, with its event."""
+
+    before: Approval
+    after: Approval
+    event: Event
+    notice: NoticeKind | None = None
+    decision: Decision | None = None
+    result: str | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+    @property
+    def op_id(self) -> str:
+        return self.event.fact.id
+
+
+def votes(decisions: tuple[Decision, ...]) -> list[Vote]:
+    """The decisions as the quorum counts them."""
+    return [
+        Vote(person=d.person, approves=d.answer is Answer.APPROVE, stages=d.stages)
+        for d in decisions
+    ]

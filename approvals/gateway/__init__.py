@@ -1,0 +1,1 @@
+"""The MCP gateway: one endpoint per server, a relay that holds tool calls."""

@@ -1,0 +1,282 @@
+"""`/mcp/{server}`: the HTTP side of the gateway, as a thin ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
+
+from approvals.errors import (
+    ApprovalsError,
+    BodyTooLarge,
+    Forbidden,
+    InvalidInput,
+    InvalidJson,
+    NotFound,
+    StoreFailure,
+    Unauthenticated,
+)
+from approvals.gateway import messages
+from approvals.gateway.messages import BadMessage, Message
+from approvals.gateway.relay import Reply, Request
+from approvals.gateway.upstream_http import HttpUpstream, Session
+from approvals.wire import bearer, gone, header, read_body, respond, text_header
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import timedelta
+
+    from starlette.types import Receive, Scope, Send
+
+    from approvals.domain.rulebook import Rulebook, Server
+    from approvals.gateway.catalogue import Catalogue
+    from approvals.gateway.relay import Relay
+    from approvals.gateway.sessions import Sessions
+    from approvals.outbound import Answer, Outbound
+    from approvals.service.identity import AgentPrincipal, Identity
+    from approvals.service.release import Releases
+
+logger = logging.getLogger(__name__)
+
+# What of a request reaches the server. Never the agent's key, a cookie or a forwarding header.
+_PASSED = frozenset(
+    {
+        b"accept",
+        b"content-type",
+        b"mcp-protocol-version",
+        b"mcp-method",
+        b"mcp-name",
+        b"last-event-id",
+    }
+)
+_PASSED_BACK = frozenset({b"content-type", b"mcp-protocol-version", b"cache-control"})
+_STATUS: dict[type[ApprovalsError], int] = {
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    BodyTooLarge: 413,
+    StoreFailure: 503,
+}
+
+
+class Gateway:
+    """Authenticates, reads strictly, hands to the relay, and notices when the client leaves."""
+
+    def __init__(
+        self,
+        *,
+        rulebook: Rulebook,
+        identity: Identity,
+        relay: Relay,
+        releases: Releases,
+        sessions: Sessions,
+        catalogue: Catalogue,
+        outbound: Outbound,
+        sending: Outbound,
+        upstream_timeout: timedelta,
+    ) -> None:
+        self._rulebook = rulebook
+        self._identity = identity
+        self._relay = relay
+        self._releases = releases
+        self._sessions = sessions
+        self._catalogue = catalogue
+        self._outbound = outbound
+        self._sending = sending
+        self._upstream_timeout = upstream_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request; whatever goes wrong, the answer is a clean JSON-RPC error."""
+        response = _Response(send)
+        try:
+            await self._handle(scope, receive, response)
+        except BadMessage as error:
+            await response.error(error.status, error.number, str(error))
+        except InvalidJson as error:
+            await response.error(400, messages.PARSE_ERROR, str(error))
+        except ApprovalsError as error:
+            await response.error(_status(error), messages.INVALID_REQUEST, str(error))
+        except Exception:
+            logger.exception("a gateway request failed")
+            text = "The gateway failed; the call was not forwarded."
+            await response.error(500, messages.INTERNAL_ERROR, text)
+
+    async def _handle(self, scope: Scope, receive: Receive, response: _Response) -> None:
+        agent = await self._identity.agent(bearer(scope))
+        server = self._server(scope, agent)
+        session = self._session(scope, agent, server)
+        response.seal = lambda id_: self._sessions.seal(id_, agent=agent.name, server=server.name)
+        if scope["method"] != "POST":
+            await self._plain(scope, receive, response, server, session)
+            return
+        message = messages.read(await read_body(scope, receive))
+        _check_headers(scope, message)
+        upstream = self._upstream(server, session, message)
+        request = Request(
+            agent=agent,
+            server=server,
+            message=message,
+            upstream=upstream,
+            headers=_passed(scope, session),
+            session=session.id,
+        )
+        await self._answer(request, receive, response)
+
+    async def _answer(self, request: Request, receive: Receive, response: _Response) -> None:
+        """Run the relay until it answers or the client leaves; a release goes on without us."""
+
+        async def work(left: asyncio.Future[None]) -> None:
+            reply = await self._relay.handle(request, response.pass_on)
+            if reply is not None:
+                await self._deliver(reply, response, has_left=left.done())
+
+        await _unless_gone(work, receive)
+
+    async def _deliver(self, reply: Reply, response: _Response, *, has_left: bool) -> None:
+        if not has_left:
+            await response.whole(reply.status, reply.body)
+        elif reply.ended is not None:
+            await self._releases.undeliver(reply.ended.approval)
+
+    async def _plain(
+        self,
+        scope: Scope,
+        receive: Receive,
+        response: _Response,
+        server: Server,
+        session: Session,
+    ) -> None:
+        """GET (the server's own stream) and DELETE (the end of a session) carry no message."""
+        if scope["method"] not in {"GET", "DELETE"}:
+            raise BadMessage(messages.INVALID_REQUEST, "Use POST, GET or DELETE.", status=405)
+        upstream = self._upstream(server, session, _NO_MESSAGE)
+
+        async def work(_: asyncio.Future[None]) -> None:
+            async with upstream.forward(scope["method"], b"", _passed(scope, session)) as answer:
+                await response.pass_on(answer)
+
+        await _unless_gone(work, receive)
+
+    def _upstream(self, server: Server, session: Session, message: Message) -> HttpUpstream:
+        return HttpUpstream(
+            server=server,
+            session=session,
+            message=message,
+            outbound=self._outbound,
+            sending=self._sending,
+            catalogue=self._catalogue,
+            timeout=self._upstream_timeout,
+        )
+
+    def _server(self, scope: Scope, agent: AgentPrincipal) -> Server:
+        name = scope["path_params"]["server"]
+        if self._rulebook.policy_of(agent.name, name) is None:
+            raise NotFound("There is no such server for this agent.")
+        return self._rulebook.servers[name]
+
+    def _session(self, scope: Scope, agent: AgentPrincipal, server: Server) -> Session:
+        """Raises NotFound for a session that was not given to this agent: it then starts anew."""
+        sealed = text_header(scope, b"mcp-session-id")
+        protocol = text_header(scope, b"mcp-protocol-version")
+        if sealed is None:
+            return Session(id=None, protocol=protocol)
+        opened = self._sessions.open(sealed, agent=agent.name, server=server.name)
+        if opened is None:
+            raise NotFound("This session is not known. Start a new one.")
+        return Session(id=opened, protocol=protocol)
+
+
+class _Response:
+    """What has been sent to the client so far; an error is written only where nothing was."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started = False
+        self.seal: Callable[[str], str] = str
+
+    async def whole(self, status: int, body: bytes) -> None:
+        self._started = True
+        await respond(self._send, status, body)
+
+    async def error(self, status: int, number: int, text: str) -> None:
+        if self._started:
+            return
+        self._started = True
+        headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []  # noqa: PLR2004
+        await respond(self._send, status, messages.error(None, number, text), headers=headers)
+
+    async def pass_on(self, answer: Answer) -> None:
+        """The server's answer, chunk by chunk, with its session id sealed."""
+        self._started = True
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": self._headers(answer),
+            }
+        )
+        async for chunk in answer.chunks:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def _headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        headers = [(name, value) for name, value in answer.headers if name in _PASSED_BACK]
+        session = answer.header(b"mcp-session-id")
+        if session is not None:
+            sealed = self.seal(session.decode("latin-1"))
+            headers.append((b"mcp-session-id", sealed.encode("latin-1")))
+        return [*headers, (b"x-accel-buffering", b"no")]
+
+
+async def _unless_gone(
+    work: Callable[[asyncio.Future[None]], Awaitable[None]], receive: Receive
+) -> None:
+    """Do `work` while the client is there. It is given a future that is done once it has left."""
+    leaving = asyncio.ensure_future(gone(receive))
+    working = asyncio.ensure_future(work(leaving))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+def _passed(scope: Scope, session: Session) -> Sequence[tuple[bytes, bytes]]:
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name in _PASSED or name.startswith(b"mcp-param-")
+    ]
+    if session.id is not None:
+        headers.append((b"mcp-session-id", session.id.encode("latin-1")))
+    return headers
+
+
+def _check_headers(scope: Scope, message: Message) -> None:
+    """What a proxy read in the headers must be what the body says (SEP-2243)."""
+    for name in (b"mcp-method", b"mcp-name"):
+        if sum(key == name for key, _ in scope["headers"]) > 1:
+            raise BadMessage(messages.HEADER_MISMATCH, "A routing header appears twice.")
+    method = text_header(scope, b"mcp-method")
+    if method is not None and method != message.method:
+        raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Method` is not the method of the body.")
+    if header(scope, b"mcp-name") is None:
+        return
+    member = NAME_BEARING_METHODS.get(message.method or "")
+    named = message.params.get(member) if member else None
+    if decode_header_value(text_header(scope, b"mcp-name")) != named:
+        raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Name` is not the name in the body.")
+
+
+def _status(error: ApprovalsError) -> int:
+    if isinstance(error, InvalidInput):
+        return 400
+    return next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 400)
+
+
+_NO_MESSAGE = Message(raw=b"", method=None, id=None, has_id=False, params={})

@@ -1,0 +1,117 @@
+"""JSON-RPC messages: one request read strictly, answers written, results of refusals shaped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcp_types import PROTOCOL_VERSION_META_KEY
+
+from approvals.domain.strictjson import Json, canonical, parse
+from approvals.errors import ApprovalsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from approvals.domain.refusal import Refusal
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+HEADER_MISMATCH = -32020
+
+META = "mcp-approvals/call"
+JUSTIFICATION = "mcp-approvals/justification"
+
+
+class BadMessage(ApprovalsError):
+    """The message cannot be relayed; `number` is the JSON-RPC code that says why."""
+
+    code = "invalid_request"
+
+    def __init__(self, number: int, message: str, *, status: int = 400) -> None:
+        self.number = number
+        self.status = status
+        super().__init__(message)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One JSON-RPC message as it came: `raw` are its bytes, `id` None for a notification."""
+
+    raw: bytes
+    method: str | None
+    id: Json
+    has_id: bool
+    params: Mapping[str, Json]
+
+    @property
+    def meta(self) -> Mapping[str, Json]:
+        meta = self.params.get("_meta")
+        return meta if isinstance(meta, dict) else {}
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether it carries its protocol version itself, as the 2026 era does."""
+        return isinstance(self.meta.get(PROTOCOL_VERSION_META_KEY), str)
+
+
+def read(raw: bytes) -> Message:
+    """Read one message. Raises InvalidJson, or BadMessage for batches and odd shapes."""
+    body = parse(raw)
+    if isinstance(body, list):
+        raise BadMessage(INVALID_REQUEST, "Batches are not accepted; send one message a request.")
+    if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
+        raise BadMessage(INVALID_REQUEST, 'The body is not a JSON-RPC 2.0 message ("jsonrpc").')
+    method, params = body.get("method"), body.get("params", {})
+    if method is not None and not isinstance(method, str):
+        raise BadMessage(INVALID_REQUEST, "`method` must be a text.")
+    if not isinstance(params, dict):
+        raise BadMessage(INVALID_REQUEST, "`params` must be an object.")
+    number = body.get("id")
+    if "id" in body and (isinstance(number, bool) or not isinstance(number, str | int)):
+        raise BadMessage(INVALID_REQUEST, "`id` must be a text or a whole number.")
+    return Message(raw=raw, method=method, id=number, has_id="id" in body, params=params)
+
+
+def result(message: Message, value: Json) -> bytes:
+    """A response with a result."""
+    return canonical({"jsonrpc": "2.0", "id": message.id, "result": value}).encode()
+
+
+def error_body(id_: Json, error: Mapping[str, Json]) -> bytes:
+    """A response with an error."""
+    return canonical({"jsonrpc": "2.0", "id": id_, "error": dict(error)}).encode()
+
+
+def error(id_: Json, number: int, text: str) -> bytes:
+    """A response with an error of this code."""
+    return error_body(id_, {"code": number, "message": text})
+
+
+def unknown_tool(message: Message, tool: str) -> bytes:
+    """What a tool that does not exist answers, and a hidden one exactly like it."""
+    return error(message.id, INVALID_PARAMS, f"Unknown tool: {tool}")
+
+
+def refused(message: Message, refusal: Refusal) -> bytes:
+    """A refusal as a tool result that the model reads, with machine data in `_meta`."""
+    data = {
+        "code": str(refusal.code),
+        "approval_id": refusal.approval_id,
+        "rule": refusal.rule,
+        "message": refusal.message,
+        "retry_allowed": refusal.retry_allowed,
+        "retry_after": refusal.retry_after,
+        "expires_at": refusal.expires_at.isoformat() if refusal.expires_at else None,
+    }
+    value: dict[str, Json] = {
+        "content": [{"type": "text", "text": refusal.message}],
+        "isError": True,
+        "_meta": {META: {key: item for key, item in data.items() if item is not None}},
+    }
+    if message.is_modern:
+        value["resultType"] = "complete"
+    return result(message, value)

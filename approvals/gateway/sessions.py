@@ -1,0 +1,35 @@
+"""Session ids of the upstream, sealed to the agent they were given to.
+
+The agent gets `<upstream id>.<keyed hash>`. Another agent cannot use it, and nothing is kept here,
+so it survives restarts and works on every replica.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.domain.strictjson import canonical
+
+if TYPE_CHECKING:
+    from approvals.service.keyring import Keyring
+
+
+class Sessions:
+    """Seals and opens session ids."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def seal(self, session: str, *, agent: str, server: str) -> str:
+        """What the agent is given in place of the upstream's session id."""
+        mac = self._keyring.hash("session", canonical([agent, server, session]))
+        return f"{session}.{mac.replace(':', '.')}"
+
+    def open(self, sealed: str, *, agent: str, server: str) -> str | None:
+        """The upstream's session id; None when it was not sealed for this agent and server."""
+        session, _, mac = sealed.rpartition(".")
+        session, _, key = session.rpartition(".")
+        if not session:
+            return None
+        text = canonical([agent, server, session])
+        return session if self._keyring.verify("session", text, f"{key}:{mac}") else None

@@ -1,0 +1,57 @@
+"""What happens without being asked: a few idempotent interval jobs, in memory, on every replica.
+
+Never a job for one approval: the database knows every deadline, a job only looks (ARCHITECTURE.md,
+"Time").
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from approvals.service.services import Services
+
+logger = logging.getLogger(__name__)
+
+EXPIRE_EVERY = timedelta(milliseconds=400)
+DELIVER_EVERY = timedelta(milliseconds=500)
+POLL_EVERY = timedelta(seconds=1)
+
+
+class Jobs:
+    """The schedule of one process."""
+
+    def __init__(self, services: Services) -> None:
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._every(EXPIRE_EVERY, "expire_due", services.approvals.expire_due)
+        self._every(DELIVER_EVERY, "deliver_due", services.deliveries.deliver_due)
+        self._every(POLL_EVERY, "poll", services.waiting.poll)
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
+
+    def _every(self, interval: timedelta, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        async def run() -> None:
+            try:
+                await work()
+            except Exception:
+                logger.exception("job %s failed; it runs again", name)
+
+        self._scheduler.add_job(
+            run,
+            "interval",
+            seconds=interval.total_seconds(),
+            id=name,
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+        )

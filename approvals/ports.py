@@ -1,0 +1,286 @@
+"""What the service needs of the world; docstrings are the contract, tests/contracts proves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from approvals.domain.states import Approval, Parking, Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from approvals.domain.chain import Event, Fact
+    from approvals.domain.states import NoticeKind, Status
+    from approvals.domain.strictjson import Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """An event of a call that was not parked; the store links it into its process's stream."""
+
+    stream: str
+    fact: Fact
+
+    @property
+    def op_id(self) -> str:
+        return self.fact.id
+
+
+Operation = Parking | Transition | Record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """All of the operation is committed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """Nothing of it is: the approval is not at the version it was read at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooLate:
+    """Nothing of it is: by the database's clock, `now` is outside the transition's window."""
+
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duplicate:
+    """Nothing of it is: `existing_id` is an open approval of the same call."""
+
+    existing_id: str
+
+
+Answer = Applied | Conflict | TooLate | Duplicate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListFilter:
+    """Which approvals a list shows; None and empty mean all."""
+
+    statuses: frozenset[Status] = frozenset()
+    agent: str | None = None
+    server: str | None = None
+    tool: str | None = None
+    limit: int = 50
+    after: tuple[datetime, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One outbox row, leased to whoever read it."""
+
+    id: str
+    approval_id: str
+    channel: str
+    kind: NoticeKind
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyRecord:
+    """A key as it is kept: never the key itself, only its hash. Exactly one of the two owners."""
+
+    id: str
+    sha256: str
+    person: str | None
+    agent: str | None
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Clock(Protocol):
+    """The database's clock."""
+
+    def now(self) -> datetime:
+        """The time, aware, UTC."""
+        ...
+
+
+class Ids(Protocol):
+    """Mints what must not be guessed or met twice."""
+
+    def approval(self) -> str:
+        """`apr_…`."""
+        ...
+
+    def event(self) -> str:
+        """`evt_…`."""
+        ...
+
+    def token(self) -> str:
+        """A release token."""
+        ...
+
+
+class Store(Protocol):
+    """The queue and the truth. All or nothing, and never in doubt (ARCHITECTURE.md, "Storage").
+
+    `apply` answers only after a durable commit. It raises Overloaded or Unavailable when the
+    operation is definitely not applied, and Undetermined when no definite answer came within
+    `within`. Cancelling the caller abandons the wait, not the operation. Two operations on one
+    approval are applied one after the other; one that fails harms no other. Submitting the same
+    operation again answers Applied and changes nothing.
+    """
+
+    async def apply(
+        self, operation: Operation, *, within: timedelta, background: bool = False
+    ) -> Answer:
+        """Commit `operation`; `background` gives way to people who wait."""
+        ...
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """The newest committed version."""
+        ...
+
+    async def latest(self, identities: Sequence[str]) -> Approval | None:
+        """The youngest approval that has one of these identities."""
+        ...
+
+    async def last_run(self, identities: Sequence[str], *, since: datetime) -> Approval | None:
+        """The youngest one of these identities whose release ended since then, other than
+        `not_sent`."""
+        ...
+
+    async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
+        """The newest version of each."""
+        ...
+
+    async def page(self, filter_: ListFilter) -> Sequence[Approval]:
+        """Approvals, youngest first, at most `limit`."""
+        ...
+
+    async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        """Pending past their deadline and approved past their use_by, oldest first."""
+        ...
+
+    async def sent(self, *, limit: int) -> Sequence[Approval]:
+        """Releases without an outcome."""
+        ...
+
+    async def events(self, approval_id: str) -> Sequence[Event]:
+        """The approval's stream, in order."""
+        ...
+
+    async def result(self, approval_id: str) -> str | None:
+        """The stored result text, where one was stored."""
+        ...
+
+    async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
+        """Take due outbox rows for `lease`; of one approval and channel only the oldest."""
+        ...
+
+    async def delivered(self, delivery_id: str) -> None:
+        """The channel has it."""
+        ...
+
+    async def delivery_failed(self, delivery_id: str, *, error: str, retry_in: timedelta) -> None:
+        """The channel does not have it; it is due again after `retry_in`."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise Unavailable when the database does not answer."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Keys and the starting person, who exist whatever the file says."""
+
+    async def add_key(self, record: KeyRecord) -> None:
+        """Keep a new key."""
+        ...
+
+    async def key(self, sha256: str) -> KeyRecord | None:
+        """The key with this hash, revoked or not."""
+        ...
+
+    async def keys(self) -> Sequence[KeyRecord]:
+        """All keys, youngest first."""
+        ...
+
+    async def revoke_key(self, key_id: str, *, at: datetime) -> bool:
+        """Whether there was such a key that was not revoked before."""
+        ...
+
+    async def starting_person(self) -> str | None:
+        """The one person of a deployment whose file names nobody."""
+        ...
+
+    async def set_starting_person(self, name: str, *, at: datetime) -> None:
+        """Keep the starting person."""
+        ...
+
+
+class Signals(Protocol):
+    """Hints that something changed. May lose messages: whoever waits also polls."""
+
+    def changed(self, approval_id: str) -> None:
+        """Tell everybody who waits for this approval."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What a channel tells: the state is rendered when it is sent, not when it was written."""
+
+    kind: NoticeKind
+    approval: Approval
+    question: str
+    outcome: str
+    deadline: str
+
+
+class Channel(Protocol):
+    """Where people are told."""
+
+    async def announce(self, notice: Notice) -> None:
+        """Tell it, or raise: the row is then tried again."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """The upstream answered: the JSON text of its result or error, and whether it is an error."""
+
+    result: dict[str, Json] | None
+    error: dict[str, Json] | None
+    is_error: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotSent:
+    """Not one byte of the call left this machine."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unanswered:
+    """The call went out and no readable answer came back: it may have run."""
+
+    why: str
+
+
+SendOutcome = Answered | NotSent | Unanswered
+
+
+class Upstream(Protocol):
+    """One server, reached on behalf of one waiting request. Never sends a call twice."""
+
+    async def open(self) -> None:
+        """Make ready to send; raises Unavailable when the server cannot be reached."""
+        ...
+
+    async def definition_hash(self, tool: str) -> str | None:
+        """What the server says of the tool now; None when it does not list it."""
+        ...
+
+    async def call(self, tool: str, arguments: str) -> SendOutcome:
+        """Send exactly one `tools/call` with these canonical arguments."""
+        ...

@@ -1,0 +1,189 @@
+"""Decide, cancel, expire, read: what people and time do to a parked call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from approvals.domain import approval as machine
+from approvals.domain.rights import may_cancel, rights_of
+from approvals.domain.states import Answer, Approved, CancelReason, Decision, Pending
+from approvals.errors import Forbidden, NotFound, Overloaded
+from approvals.ports import Answer as StoreAnswer
+from approvals.ports import Applied, TooLate
+from approvals.service.identity import AgentPrincipal, PersonPrincipal, Principal
+from approvals.service.waiting import MAX_RESULT_WAIT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from approvals.domain.rulebook import Rulebook
+    from approvals.domain.states import Approval, Transition
+    from approvals.ports import Clock, Ids, ListFilter, Signals, Store
+
+logger = logging.getLogger(__name__)
+
+TRIES = 30
+"""How often a decision is made again because another one on the same call was first."""
+SWEEP = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answering:
+    """What a person says: the digest names what was read."""
+
+    answer: Answer
+    digest: str | None
+    reason: str | None
+    channel: str
+
+
+class Approvals:
+    """The use cases over one approval; every surface calls these and no others."""
+
+    def __init__(
+        self, *, store: Store, rulebook: Rulebook, clock: Clock, ids: Ids, signals: Signals
+    ) -> None:
+        self._store = store
+        self._rulebook = rulebook
+        self._clock = clock
+        self._ids = ids
+        self._signals = signals
+
+    async def get(self, by: Principal, approval_id: str) -> Approval:
+        """An approval as it is now: one past its deadline is shown as ended.
+
+        Raises NotFound also for what `by` may not see.
+        """
+        return self.shown(await self._seen(by, approval_id))
+
+    def shown(self, approval: Approval) -> Approval:
+        """As it reads now; recording a passed deadline is left to the sweep and to deciders."""
+        transition = self._overdue(approval)
+        return transition.after if transition else approval
+
+    async def page(self, by: Principal, filter_: ListFilter) -> Sequence[Approval]:
+        """Approvals that `by` may see, youngest first."""
+        if isinstance(by, AgentPrincipal):
+            if filter_.agent not in {None, by.name}:
+                return []
+            filter_ = replace(filter_, agent=by.name)
+        return [self.shown(found) for found in await self._store.page(filter_)]
+
+    async def decide(self, by: Principal, approval_id: str, answering: Answering) -> Approval:
+        """Count one person's answer, and return the approval after it.
+
+        Rights are judged here and now, whatever was shown before. Raises Forbidden, Settled or
+        DigestMismatch errors that say why not.
+        """
+        for _ in range(TRIES):
+            approval = await self.settle(await self._seen(by, approval_id))
+            if not isinstance(by, PersonPrincipal):
+                raise Forbidden("An agent never decides. Ask a person.")
+            transition = self._decision(by, approval, answering)
+            if transition is None:
+                return approval
+            match await self._apply(transition):
+                case Applied():
+                    return transition.after
+                case TooLate():
+                    await self.settle(approval)
+        raise Overloaded("Too many people decide at this moment. Try again.")
+
+    async def cancel(self, by: Principal, approval_id: str) -> Approval:
+        """Withdraw a call that was not sent yet: the requester, its owner or an admin may."""
+        for _ in range(TRIES):
+            approval = await self.settle(await self._seen(by, approval_id))
+            if isinstance(by, PersonPrincipal) and not may_cancel(
+                by.name, approval, self._rulebook.directory
+            ):
+                raise Forbidden("Only the requester, its owner or an admin withdraws a call.")
+            kind = "agent" if isinstance(by, AgentPrincipal) else "person"
+            transition = self.withdrawal(
+                approval, CancelReason.CANCELLED, actor=f"{kind}:{by.name}"
+            )
+            if isinstance(await self._apply(transition), Applied):
+                return transition.after
+        raise Overloaded("The call changes too fast. Try again.")
+
+    async def withdraw(self, approval: Approval, reason: CancelReason) -> Approval:
+        """Withdraw because the ground under the approval changed; the newest version after it."""
+        transition = self.withdrawal(approval, reason, actor="service")
+        if isinstance(await self._apply(transition), Applied):
+            return transition.after
+        return await self._store.approval(approval.id) or approval
+
+    def withdrawal(self, approval: Approval, reason: CancelReason, *, actor: str) -> Transition:
+        return machine.cancel(
+            approval,
+            reason,
+            actor=actor,
+            now=self._clock.now(),
+            event_id=self._ids.event(),
+        )
+
+    async def settle(self, approval: Approval) -> Approval:
+        """Record that a deadline has passed, if one has, whether or not the sweep ran."""
+        transition = self._overdue(approval)
+        if transition is None:
+            return approval
+        if isinstance(await self._apply(transition), Applied):
+            return transition.after
+        return await self._store.approval(approval.id) or approval
+
+    async def expire_due(self) -> int:
+        """Record every deadline that has passed; how many there were."""
+        overdue = await self._store.overdue(now=self._clock.now(), limit=SWEEP)
+        await asyncio.gather(*(self._settle_one(approval) for approval in overdue))
+        return len(overdue)
+
+    async def _settle_one(self, approval: Approval) -> None:
+        try:
+            await self.settle(approval)
+        except Exception:
+            logger.exception("could not record the deadline of %s", approval.id)
+
+    async def _seen(self, by: Principal, approval_id: str) -> Approval:
+        approval = await self._store.approval(approval_id)
+        if approval is None or not _may_see(by, approval):
+            raise NotFound("There is no such approval.")
+        return approval
+
+    def _decision(
+        self, by: PersonPrincipal, approval: Approval, answering: Answering
+    ) -> Transition | None:
+        rights = rights_of(by.name, by.assurance, approval, self._rulebook.directory)
+        now = self._clock.now()
+        decision = Decision(
+            person=by.name,
+            answer=answering.answer,
+            channel=answering.channel,
+            assurance=by.assurance,
+            stages=rights.stages,
+            digest=answering.digest,
+            reason=answering.reason,
+            solo=rights.solo,
+            at=now,
+        )
+        return machine.decide(approval, decision, now=now, event_id=self._ids.event())
+
+    def _overdue(self, approval: Approval) -> Transition | None:
+        now = self._clock.now()
+        match approval.state:
+            case Pending() if approval.expires_at <= now:
+                return machine.expire(approval, now=now, event_id=self._ids.event())
+            case Approved(use_by=use_by) if use_by <= now:
+                return machine.lapse(approval, now=now, event_id=self._ids.event())
+        return None
+
+    async def _apply(self, transition: Transition) -> StoreAnswer:
+        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
+        if isinstance(answer, Applied):
+            self._signals.changed(transition.after.id)
+        return answer
+
+
+def _may_see(by: Principal, approval: Approval) -> bool:
+    return isinstance(by, PersonPrincipal) or approval.call.agent == by.name

@@ -1,0 +1,265 @@
+"""The one sending of an approved call: judge again, take the release, send once, finish.
+
+Runs in a task of the service, never in the request that waits for it: a client that leaves, a
+cancelled request and a shutdown end the wait, not the sending (GATEWAY.md, "Release").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from approvals.domain import approval as machine
+from approvals.domain.digest import requirement_hash, sha256
+from approvals.domain.policy.model import Ruling
+from approvals.domain.states import Approved, CancelReason, Outcome, Released, ReleaseStatus
+from approvals.domain.strictjson import canonical
+from approvals.errors import StoreFailure, Undetermined
+from approvals.ports import Answered, Applied, NotSent, TooLate, Unanswered
+from approvals.service.waiting import MAX_RESULT_WAIT
+
+if TYPE_CHECKING:
+    from approvals.domain.states import Approval, Transition
+    from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Upstream
+    from approvals.service.approvals import Approvals
+    from approvals.service.gate import Gate
+    from approvals.service.waiting import Waiting
+
+logger = logging.getLogger(__name__)
+
+MAX_STORED_RESULT = 1024 * 1024
+RECORD_AGAIN = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """Where a release has led: `answer` is the tool's own, for whoever waits in this process."""
+
+    approval: Approval
+    answer: Answered | None = None
+
+
+class Releases:
+    """Owns the tasks that send."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        approvals: Approvals,
+        gate: Gate,
+        waiting: Waiting,
+        clock: Clock,
+        ids: Ids,
+        signals: Signals,
+        process: str,
+    ) -> None:
+        self._store = store
+        self._approvals = approvals
+        self._gate = gate
+        self._waiting = waiting
+        self._clock = clock
+        self._ids = ids
+        self._signals = signals
+        self._process = process
+        self._running: dict[str, asyncio.Task[Release]] = {}
+        self._taking_back: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def release(self, approval: Approval, upstream: Upstream) -> Release:
+        """Send an approved call, or join whoever in this process already does.
+
+        Raises Unavailable when the server cannot be reached; the approval then stays approved.
+        """
+        task = self._running.get(approval.id)
+        if task is None:
+            if self._closing:
+                return Release(approval=approval)
+            task = asyncio.create_task(self._run(approval, upstream), name=approval.id)
+            self._running[approval.id] = task
+            task.add_done_callback(lambda done: self._ended(approval.id, done))
+        return await asyncio.shield(task)
+
+    async def drain(self, *, within: timedelta) -> None:
+        """Start nothing new and let what was sent come back; after `within` it is left alone."""
+        self._closing = True
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=within.total_seconds())
+        for task in list(self._running.values()):
+            task.cancel()
+
+    async def recover(self) -> int:
+        """Every `sent` of a process that is gone becomes `outcome_unknown`; how many there were.
+
+        On SQLite one process serves a database, so at start each one found is of a dead process.
+        """
+        lost = await self._store.sent(limit=100_000)
+        for approval in lost:
+            transition = machine.lose(approval, now=self._clock.now(), event_id=self._ids.event())
+            await self._apply(transition)
+        return len(lost)
+
+    def client_left(self, approval: Approval) -> None:
+        """A waiting client has gone, maybe just as its outcome was noted as handed over."""
+        if not self._closing:
+            task = asyncio.create_task(self._take_back(approval))
+            self._taking_back.add(task)
+            task.add_done_callback(self._taking_back.discard)
+
+    async def _take_back(self, approval: Approval) -> None:
+        if self._waiting.is_attended(approval.id):
+            return
+        if running := self._running.get(approval.id):
+            await asyncio.wait([running])
+        try:
+            await self.undeliver(approval)
+        except StoreFailure:
+            logger.exception("the outcome of %s may count as handed over", approval.id)
+
+    async def undeliver(self, approval: Approval) -> None:
+        """The client that was to get the outcome had left: keep it for the next one."""
+        newest = await self._store.approval(approval.id)
+        if newest and isinstance(newest.state, Released) and newest.state.outcome:
+            if not newest.state.outcome.delivered:
+                return
+            await self._apply(
+                machine.hand_over(
+                    newest, delivered=False, now=self._clock.now(), event_id=self._ids.event()
+                )
+            )
+
+    async def _run(self, approval: Approval, upstream: Upstream) -> Release:
+        if reason := self._ground_lost(approval):
+            return Release(approval=await self._approvals.withdraw(approval, reason))
+        await upstream.open()
+        asked = approval.call.definition
+        if asked and await upstream.definition_hash(approval.call.tool) != asked.hash:
+            reason = CancelReason.DEFINITION_CHANGED
+            return Release(approval=await self._approvals.withdraw(approval, reason))
+        sent = await self._take(approval)
+        if sent is None:
+            return Release(approval=await self._newest(approval))
+        outcome = await _send(upstream, sent)
+        return await self._finish(sent, outcome)
+
+    def _ground_lost(self, approval: Approval) -> CancelReason | None:
+        """The policy now denies, or asks other people; that it allows outright changes nothing."""
+        verdict = self._gate.judge(approval.call)
+        if verdict.ruling is Ruling.ALLOW:
+            return None
+        if verdict.requirement is None or requirement_hash(verdict.requirement) != requirement_hash(
+            approval.requirement
+        ):
+            return CancelReason.POLICY_CHANGED
+        return None
+
+    async def _take(self, approval: Approval) -> Approval | None:
+        """Commit `sent`; None: it is not ours to send."""
+        if not isinstance(approval.state, Approved):
+            return None
+        transition = machine.send(
+            approval,
+            token=self._ids.token(),
+            process=self._process,
+            now=self._clock.now(),
+            event_id=self._ids.event(),
+        )
+        try:
+            answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
+        except Undetermined:
+            await self._give_back(transition)
+            raise
+        if isinstance(answer, Applied):
+            self._signals.changed(approval.id)
+            return transition.after
+        if isinstance(answer, TooLate):
+            await self._approvals.settle(approval)
+        return None
+
+    async def _give_back(self, taken: Transition) -> None:
+        """Nobody knows whether `sent` was written, so nothing is sent; say so if it was."""
+        outcome = self._outcome(NotSent(why="the database did not answer in time"), taken.after)
+        try:
+            await self._apply(self._finishing(taken.after, outcome, None))
+        except StoreFailure:
+            logger.warning("%s may be left as sent; nothing was sent", taken.after.id)
+
+    async def _finish(self, sent: Approval, came: SendOutcome) -> Release:
+        """Record the outcome before anybody hears of it, however long the database takes."""
+        result = _result_text(came)
+        outcome = self._outcome(came, sent, result)
+        stored = result if result and _size(result) <= MAX_STORED_RESULT else None
+        transition = self._finishing(sent, outcome, stored)
+        while True:
+            try:
+                await self._store.apply(transition, within=MAX_RESULT_WAIT)
+                break
+            except StoreFailure:
+                logger.exception("the outcome of %s is not recorded yet", sent.id)
+                await asyncio.sleep(RECORD_AGAIN.total_seconds())
+        self._signals.changed(sent.id)
+        return Release(
+            approval=transition.after, answer=came if isinstance(came, Answered) else None
+        )
+
+    def _finishing(self, sent: Approval, outcome: Outcome, result: str | None) -> Transition:
+        assert isinstance(sent.state, Released)  # noqa: S101 (machine.send made it)
+        return machine.finish(
+            sent, outcome, token=sent.state.token, event_id=self._ids.event(), result=result
+        )
+
+    def _outcome(self, came: SendOutcome, sent: Approval, result: str | None = None) -> Outcome:
+        status, detail = _status(came)
+        return Outcome(
+            status=status,
+            detail=detail,
+            at=self._clock.now(),
+            delivered=self._waiting.is_attended(sent.id),
+            result_hash=sha256(result) if result else None,
+            result_size=_size(result) if result else None,
+        )
+
+    async def _newest(self, approval: Approval) -> Approval:
+        return await self._store.approval(approval.id) or approval
+
+    async def _apply(self, transition: Transition) -> None:
+        if isinstance(await self._store.apply(transition, within=MAX_RESULT_WAIT), Applied):
+            self._signals.changed(transition.after.id)
+
+    def _ended(self, approval_id: str, task: asyncio.Task[Release]) -> None:
+        self._running.pop(approval_id, None)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("%s was not sent: %s", approval_id, error)
+
+
+async def _send(upstream: Upstream, sent: Approval) -> SendOutcome:
+    try:
+        return await upstream.call(sent.call.tool, sent.call.arguments)
+    except Exception as error:
+        logger.exception("sending %s ended in an error nobody foresaw", sent.id)
+        return Unanswered(why=f"the sender failed ({type(error).__name__})")
+
+
+def _status(came: SendOutcome) -> tuple[ReleaseStatus, str]:
+    match came:
+        case Answered(is_error=False):
+            return ReleaseStatus.SUCCEEDED, "The tool answered."
+        case Answered(detail=detail):
+            return ReleaseStatus.FAILED, detail or "The tool reported an error; it may have acted."
+        case NotSent(why=why):
+            return ReleaseStatus.NOT_SENT, f"Not sent: {why}."
+        case Unanswered(why=why):
+            return ReleaseStatus.OUTCOME_UNKNOWN, f"Sent, and no answer came: {why}."
+
+
+def _result_text(came: SendOutcome) -> str | None:
+    if not isinstance(came, Answered) or came.result is came.error:  # neither was given
+        return None
+    return canonical({"error": came.error} if came.error is not None else {"result": came.result})
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8"))

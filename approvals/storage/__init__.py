@@ -1,0 +1,1 @@
+"""Where the truth is kept: tables, and one engine per database behind the same port."""

@@ -1,0 +1,400 @@
+"""Rows and values: one function each way. A row that cannot be read raises, it is never guessed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from approvals.domain.call import Call, Executor, ToolDefinition
+from approvals.domain.chain import Event, Fact, Head
+from approvals.domain.directory import Assurance
+from approvals.domain.quorum import Requirement, Stage
+from approvals.domain.risk import Category, Level, Risk
+from approvals.domain.states import (
+    Answer,
+    Approval,
+    Approved,
+    CancelReason,
+    Decision,
+    Denied,
+    EarlierRun,
+    Lapsed,
+    NoticeKind,
+    Outcome,
+    Overdue,
+    Pending,
+    Released,
+    ReleaseStatus,
+    State,
+    Status,
+    Withdrawn,
+)
+from approvals.domain.strictjson import Json, canonical, parse
+from approvals.ports import Delivery, KeyRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    Row = Mapping[str, Any]
+
+
+def approval_row(approval: Approval) -> dict[str, object]:
+    """All columns of an approval."""
+    call, definition = approval.call, approval.call.definition
+    return {
+        "id": approval.id,
+        "revision": approval.revision,
+        "executor": call.executor,
+        "server": call.server,
+        "tool": call.tool,
+        "arguments": call.arguments,
+        "argument_order": canonical(call.argument_order),
+        "definition_name": definition.name if definition else None,
+        "definition_description": definition.description if definition else None,
+        "definition_hash": definition.hash if definition else None,
+        "agent": call.agent,
+        "owner": call.owner,
+        "session": call.session,
+        "justification": call.justification,
+        "identity": approval.identity,
+        "idempotency_key": approval.idempotency_key,
+        "digest": approval.digest,
+        "requirement": _requirement_text(approval.requirement),
+        "policy_hash": approval.policy_hash,
+        "rule": approval.rule,
+        "message": approval.message,
+        "summary": approval.summary,
+        "risk_level": approval.risk.level,
+        "risk_category": approval.risk.category,
+        "risk_why": approval.risk.why,
+        "channels": canonical(approval.channels),
+        "created_at": approval.created_at,
+        "earlier_status": approval.earlier_run.status if approval.earlier_run else None,
+        "earlier_at": approval.earlier_run.at if approval.earlier_run else None,
+        **changing_columns(approval),
+    }
+
+
+def changing_columns(approval: Approval) -> dict[str, object]:
+    """The columns that a transition writes."""
+    return {
+        "version": approval.version,
+        "status": approval.status,
+        "open_identity": approval.identity if approval.is_open else None,
+        "expires_at": approval.expires_at,
+        "head_seq": approval.head.seq,
+        "head_hash": approval.head.hash,
+        **_NO_STATE,
+        **_state_columns(approval.state),
+    }
+
+
+def decision_row(approval_id: str, seq: int, decision: Decision) -> dict[str, object]:
+    return {
+        "approval_id": approval_id,
+        "seq": seq,
+        "person": decision.person,
+        "answer": decision.answer,
+        "reason": decision.reason,
+        "channel": decision.channel,
+        "assurance": decision.assurance.word,
+        "stages": canonical(sorted(decision.stages)),
+        "digest": decision.digest,
+        "solo": decision.solo,
+        "at": decision.at,
+    }
+
+
+def event_row(event: Event) -> dict[str, object]:
+    return {
+        "id": event.fact.id,
+        "stream": event.stream,
+        "seq": event.seq,
+        "previous": event.previous,
+        "protected": event.protected,
+        "hash": event.hash,
+        "type": event.fact.type,
+        "actor": event.fact.actor,
+        "at": event.fact.at,
+        "detail": canonical(event.fact.detail),
+    }
+
+
+def outbox_row(
+    approval: Approval, channel: str, kind: NoticeKind, *, event: Event
+) -> dict[str, object]:
+    return {
+        "id": f"{event.fact.id}:{channel}",
+        "approval_id": approval.id,
+        "channel": channel,
+        "version": approval.version,
+        "kind": kind,
+        "due_at": event.fact.at,
+        "leased_until": None,
+        "attempts": 0,
+        "done_at": None,
+        "error": None,
+    }
+
+
+def key_row(record: KeyRecord) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "sha256": record.sha256,
+        "person": record.person,
+        "agent": record.agent,
+        "label": record.label,
+        "created_at": record.created_at,
+        "revoked_at": record.revoked_at,
+    }
+
+
+def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
+    """An approval from its row and the rows of its decisions in order of `seq`."""
+    earlier = row["earlier_status"]
+    return Approval(
+        id=row["id"],
+        version=row["version"],
+        revision=row["revision"],
+        call=_call(row),
+        identity=row["identity"],
+        idempotency_key=row["idempotency_key"],
+        requirement=_requirement(row["requirement"]),
+        digest=row["digest"],
+        policy_hash=row["policy_hash"],
+        rule=row["rule"],
+        message=row["message"],
+        summary=row["summary"],
+        risk=Risk(
+            level=Level(row["risk_level"]),
+            category=Category(row["risk_category"]),
+            why=row["risk_why"],
+        ),
+        channels=tuple(cast("list[str]", _json(row["channels"]))),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        earlier_run=EarlierRun(status=ReleaseStatus(earlier), at=row["earlier_at"])
+        if earlier
+        else None,
+        decisions=tuple(_decision(decision) for decision in decisions),
+        state=_state(row),
+        head=Head(seq=row["head_seq"], hash=row["head_hash"]),
+    )
+
+
+def event_of(row: Row) -> Event:
+    return Event(
+        stream=row["stream"],
+        seq=row["seq"],
+        previous=row["previous"],
+        protected=row["protected"],
+        hash=row["hash"],
+        fact=Fact(
+            id=row["id"],
+            type=row["type"],
+            actor=row["actor"],
+            at=row["at"],
+            detail=cast("dict[str, Json]", _json(row["detail"])),
+        ),
+    )
+
+
+def delivery_of(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        approval_id=row["approval_id"],
+        channel=row["channel"],
+        kind=NoticeKind(row["kind"]),
+        attempts=row["attempts"],
+    )
+
+
+def key_of(row: Row) -> KeyRecord:
+    return KeyRecord(
+        id=row["id"],
+        sha256=row["sha256"],
+        person=row["person"],
+        agent=row["agent"],
+        label=row["label"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+    )
+
+
+STATE_COLUMNS = (
+    "ended_at",
+    "cancel_reason",
+    "decided_at",
+    "use_from",
+    "use_by",
+    "release_token",
+    "release_process",
+    "sent_at",
+    "release_status",
+    "release_detail",
+    "finished_at",
+    "delivered",
+    "result_hash",
+    "result_size",
+)
+_NO_STATE: dict[str, object] = dict.fromkeys(STATE_COLUMNS)
+
+
+def _state_columns(state: State) -> dict[str, object]:
+    match state:
+        case Pending():
+            return {}
+        case Approved():
+            return _approved_columns(state)
+        case Denied() | Overdue() | Lapsed():
+            return {"ended_at": state.at}
+        case Withdrawn():
+            return {"ended_at": state.at, "cancel_reason": state.reason}
+        case Released():
+            return {
+                **_approved_columns(state.approved),
+                "release_token": state.token,
+                "release_process": state.process,
+                "sent_at": state.sent_at,
+                "release_status": state.release_status,
+                **(_outcome_columns(state.outcome) if state.outcome else {}),
+            }
+
+
+def _approved_columns(state: Approved) -> dict[str, object]:
+    return {"decided_at": state.decided_at, "use_from": state.use_from, "use_by": state.use_by}
+
+
+def _outcome_columns(outcome: Outcome) -> dict[str, object]:
+    return {
+        "release_detail": outcome.detail,
+        "finished_at": outcome.at,
+        "delivered": outcome.delivered,
+        "result_hash": outcome.result_hash,
+        "result_size": outcome.result_size,
+    }
+
+
+def _state(row: Row) -> State:
+    at: datetime = row["ended_at"]
+    match Status(row["status"]):
+        case Status.PENDING:
+            return Pending()
+        case Status.APPROVED:
+            return _approved(row)
+        case Status.DENIED:
+            return Denied(at=at)
+        case Status.EXPIRED:
+            return Overdue(at=at)
+        case Status.CANCELLED:
+            return Withdrawn(reason=CancelReason(row["cancel_reason"]), at=at)
+        case Status.LAPSED:
+            return Lapsed(at=at)
+        case Status.RELEASED:
+            return Released(
+                approved=_approved(row),
+                token=row["release_token"],
+                process=row["release_process"],
+                sent_at=row["sent_at"],
+                outcome=_outcome(row),
+            )
+
+
+def _approved(row: Row) -> Approved:
+    return Approved(decided_at=row["decided_at"], use_from=row["use_from"], use_by=row["use_by"])
+
+
+def _outcome(row: Row) -> Outcome | None:
+    status = ReleaseStatus(row["release_status"])
+    if status is ReleaseStatus.SENT:
+        return None
+    return Outcome(
+        status=status,
+        detail=row["release_detail"],
+        at=row["finished_at"],
+        delivered=bool(row["delivered"]),
+        result_hash=row["result_hash"],
+        result_size=row["result_size"],
+    )
+
+
+def _call(row: Row) -> Call:
+    definition = None
+    if row["definition_hash"] is not None:
+        definition = ToolDefinition(
+            name=row["definition_name"],
+            description=row["definition_description"],
+            hash=row["definition_hash"],
+        )
+    return Call(
+        executor=Executor(row["executor"]),
+        server=row["server"],
+        tool=row["tool"],
+        arguments=row["arguments"],
+        agent=row["agent"],
+        owner=row["owner"],
+        session=row["session"],
+        definition=definition,
+        justification=row["justification"],
+        argument_order=tuple(cast("list[str]", _json(row["argument_order"]))),
+    )
+
+
+def _decision(row: Row) -> Decision:
+    return Decision(
+        person=row["person"],
+        answer=Answer(row["answer"]),
+        reason=row["reason"],
+        channel=row["channel"],
+        assurance=Assurance[str(row["assurance"]).upper()],
+        stages=frozenset(cast("list[int]", _json(row["stages"]))),
+        digest=row["digest"],
+        solo=bool(row["solo"]),
+        at=row["at"],
+    )
+
+
+def _requirement_text(requirement: Requirement) -> str:
+    return canonical(
+        {
+            "exclude_owner": requirement.exclude_owner,
+            "ordered": requirement.ordered,
+            "stages": [
+                {
+                    "approvers": sorted(stage.approvers),
+                    "assurance": stage.assurance.word,
+                    "deny_threshold": stage.deny_threshold,
+                    "name": stage.name,
+                    "required": stage.required,
+                }
+                for stage in requirement.stages
+            ],
+            "timeout_us": requirement.timeout // timedelta(microseconds=1),
+            "use_within_us": requirement.use_within // timedelta(microseconds=1),
+        }
+    )
+
+
+def _requirement(text: str) -> Requirement:
+    read = cast("Row", _json(text))
+    return Requirement(
+        stages=tuple(
+            Stage(
+                name=stage["name"],
+                approvers=frozenset(stage["approvers"]),
+                required=stage["required"],
+                deny_threshold=stage["deny_threshold"],
+                assurance=Assurance[stage["assurance"].upper()],
+            )
+            for stage in read["stages"]
+        ),
+        ordered=read["ordered"],
+        exclude_owner=read["exclude_owner"],
+        timeout=timedelta(microseconds=read["timeout_us"]),
+        use_within=timedelta(microseconds=read["use_within_us"]),
+    )
+
+
+def _json(text: str) -> Json:
+    return parse(text.encode("utf-8"))

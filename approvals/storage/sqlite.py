@@ -1,0 +1,503 @@
+"""The SQLite engine: one writer thread with group commit, readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+
+from approvals.domain.chain import Head, link
+from approvals.domain.states import Parking, Transition
+from approvals.errors import Unavailable, Undetermined
+from approvals.ports import (
+    Answer,
+    Applied,
+    Conflict,
+    Duplicate,
+    KeyRecord,
+    Record,
+    TooLate,
+)
+from approvals.storage import mapping, queries
+from approvals.storage.tables import (
+    ApprovalRow,
+    DecisionRow,
+    EventRow,
+    KeyRow,
+    Moment,
+    OutboxRow,
+    ResultRow,
+    StartingPersonRow,
+    from_microseconds,
+    to_microseconds,
+)
+from approvals.storage.writer import Work, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from approvals.domain.chain import Event
+    from approvals.domain.states import Approval, NoticeKind
+    from approvals.ports import Clock, Delivery, ListFilter, Operation
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT = timedelta(seconds=5)
+MAX_WAIT = timedelta(seconds=10)
+MANY = 10_000
+
+
+class SqliteStore:
+    """Store and KeyStore over one database file, which exactly one process may serve."""
+
+    def __init__(
+        self, path: Path, clock: Clock, *, prepare: Callable[[], None] | None = None
+    ) -> None:
+        """Take the file for this process; `prepare` then brings its schema up to date."""
+        self._lock = _lock(path)
+        if prepare is not None:
+            prepare()
+        self._writer = Writer(lambda: _connect(path), clock)
+        self._hot = _Reader(path)
+        self._cold = _Reader(path)
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Commit what waits and let go of the file."""
+        await self._writer.close()
+        await self._hot.close()
+        await self._cold.close()
+        self._lock.close()
+
+    async def apply(
+        self, operation: Operation, *, within: timedelta, background: bool = False
+    ) -> Answer:
+        answer = await self._write(
+            _row_of(operation), _work_of(operation), within=within, background=background
+        )
+        assert isinstance(answer, Applied | Conflict | TooLate | Duplicate)  # noqa: S101
+        return answer
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        return await self._hot.run(lambda c: _approval(c, "id = ?", (approval_id,)))
+
+    async def latest(self, identities: Sequence[str]) -> Approval | None:
+        where = f"identity in ({_marks(identities)}) order by created_at desc, rowid desc limit 1"
+        return await self._hot.run(lambda c: _approval(c, where, identities))
+
+    async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
+        wanted = list(approval_ids)
+        sql = f"select id, version from approvals where id in ({_marks(wanted)})"  # noqa: S608
+        return await self._hot.run(lambda c: dict(c.execute(sql, wanted).fetchall()))
+
+    async def last_run(self, identities: Sequence[str], *, since: datetime) -> Approval | None:
+        found = await self._approvals(queries.last_run(identities, since=since))
+        return found[0] if found else None
+
+    async def page(self, filter_: ListFilter) -> Sequence[Approval]:
+        return await self._approvals(queries.page(filter_))
+
+    async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        pending = await self._approvals(queries.overdue_pending(now=now, limit=limit))
+        return pending + await self._approvals(queries.overdue_approved(now=now, limit=limit))
+
+    async def sent(self, *, limit: int) -> Sequence[Approval]:
+        return await self._approvals(queries.sent(limit=limit))
+
+    async def events(self, approval_id: str) -> Sequence[Event]:
+        rows = await self._cold.run(lambda c: _select(c, queries.events(approval_id)))
+        return [mapping.event_of(row) for row in rows]
+
+    async def result(self, approval_id: str) -> str | None:
+        sql = "select text from results where approval_id = ?"
+        row = await self._cold.run(lambda c: c.execute(sql, (approval_id,)).fetchone())
+        return None if row is None else str(row[0])
+
+    async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
+        def work(connection: sqlite3.Connection, now: datetime) -> list[Delivery]:
+            at = to_microseconds(now)
+            taken = connection.execute(
+                _LEASE, {"now": at, "until": to_microseconds(now + lease), "limit": limit}
+            )
+            return [mapping.delivery_of(_named(OutboxRow, row)) for row in taken.fetchall()]
+
+        return await self._submit("outbox", work, background=True)
+
+    async def delivered(self, delivery_id: str) -> None:
+        await self._update(
+            "update outbox set done_at = :now, leased_until = null, error = null,"
+            " attempts = attempts + 1 where id = :id",
+            {"id": delivery_id},
+        )
+
+    async def delivery_failed(self, delivery_id: str, *, error: str, retry_in: timedelta) -> None:
+        await self._update(
+            "update outbox set due_at = :now + :wait, leased_until = null, error = :error,"
+            " attempts = attempts + 1 where id = :id",
+            {"id": delivery_id, "error": error, "wait": retry_in // timedelta(microseconds=1)},
+        )
+
+    async def add_key(self, record: KeyRecord) -> None:
+        def work(connection: sqlite3.Connection, now: datetime) -> None:
+            del now
+            _insert(connection, KeyRow, mapping.key_row(record))
+
+        await self._submit(record.id, work)
+
+    async def key(self, sha256: str) -> KeyRecord | None:
+        sql = f"select {', '.join(_COLUMNS[KeyRow])} from keys where sha256 = ?"  # noqa: S608
+        row = await self._hot.run(lambda c: c.execute(sql, (sha256,)).fetchone())
+        return None if row is None else mapping.key_of(_named(KeyRow, row))
+
+    async def keys(self) -> Sequence[KeyRecord]:
+        rows = await self._cold.run(lambda c: _select(c, queries.keys(limit=MANY)))
+        return [mapping.key_of(row) for row in rows]
+
+    async def revoke_key(self, key_id: str, *, at: datetime) -> bool:
+        changed = await self._update(
+            "update keys set revoked_at = :at where id = :id and revoked_at is null",
+            {"id": key_id, "at": to_microseconds(at)},
+        )
+        return changed == 1
+
+    async def starting_person(self) -> str | None:
+        sql = "select name from starting_people order by created_at limit 1"
+        row = await self._cold.run(lambda c: c.execute(sql).fetchone())
+        return None if row is None else str(row[0])
+
+    async def set_starting_person(self, name: str, *, at: datetime) -> None:
+        def work(connection: sqlite3.Connection, now: datetime) -> None:
+            del now
+            _insert(connection, StartingPersonRow, {"name": name, "created_at": at})
+
+        await self._submit("starting_people", work)
+
+    async def ping(self) -> None:
+        await self._hot.run(lambda c: c.execute("select 1").fetchone())
+
+    async def _approvals(self, query: sa.Select[Any]) -> list[Approval]:
+        def read(connection: sqlite3.Connection) -> list[Approval]:
+            rows = _select(connection, query)
+            ids = [row["id"] for row in rows]
+            made: dict[str, list[Mapping[str, Any]]] = {id_: [] for id_ in ids}
+            if ids:
+                for decision in _select(connection, queries.decisions(ids)):
+                    made[decision["approval_id"]].append(decision)
+            return [mapping.approval_of(row, made[row["id"]]) for row in rows]
+
+        return await self._cold.run(read)
+
+    async def _update(self, sql: str, values: dict[str, object]) -> int:
+        def work(connection: sqlite3.Connection, now: datetime) -> int:
+            return connection.execute(sql, {**values, "now": to_microseconds(now)}).rowcount
+
+        return await self._submit(str(values["id"]), work, background=True)
+
+    async def _submit(
+        self,
+        row: str,
+        work: Callable[[sqlite3.Connection, datetime], T],
+        *,
+        background: bool = False,
+    ) -> T:
+        answer = await self._write(row, _Plain(work), within=MAX_WAIT, background=background)
+        return cast("T", answer)
+
+    async def _write(self, row: str, work: Work, *, within: timedelta, background: bool) -> object:
+        future = self._writer.submit(row, work, background=background)
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            raise Undetermined("The database has not answered in time.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """Work that may be done twice without harm."""
+
+    run_: Callable[[sqlite3.Connection, datetime], object]
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> object:
+        return self.run_(connection, now)
+
+    def applied(self, connection: sqlite3.Connection) -> object | None:
+        del connection
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Park:
+    operation: Parking
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        del now
+        operation, approval = self.operation, self.operation.approval
+        row = connection.execute(
+            "select id from approvals where open_identity = ?", (approval.identity,)
+        ).fetchone()
+        if row is not None and row[0] == approval.id:
+            return Applied()
+        if row is not None:
+            return Duplicate(existing_id=row[0])
+        _insert(connection, ApprovalRow, mapping.approval_row(approval))
+        _insert(connection, EventRow, mapping.event_row(operation.event))
+        _insert_notices(connection, approval, operation.notice, operation.event)
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return _applied(connection, self.operation.op_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    operation: Transition
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        op, after = self.operation, self.operation.after
+        if (op.valid_from and now < op.valid_from) or (op.valid_until and now >= op.valid_until):
+            return TooLate(now=now)
+        changed = connection.execute(
+            _UPDATE,
+            _bound(
+                mapping.changing_columns(after)
+                | {"_id": after.id, "_version": op.before.version, "_status": op.before.status}
+            ),
+        )
+        if changed.rowcount != 1:
+            return _applied(connection, op.op_id) or Conflict()
+        _insert(connection, EventRow, mapping.event_row(op.event))
+        if op.decision:
+            seq = len(after.decisions)
+            _insert(connection, DecisionRow, mapping.decision_row(after.id, seq, op.decision))
+        if op.result is not None:
+            connection.execute(
+                "insert or replace into results (approval_id, text) values (?, ?)",
+                (after.id, op.result),
+            )
+        if op.notice:
+            _insert_notices(connection, after, op.notice, op.event)
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return _applied(connection, self.operation.op_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Append:
+    operation: Record
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        del now
+        stream = self.operation.stream
+        if _applied(connection, self.operation.op_id):
+            return Applied()
+        row = connection.execute(
+            "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
+        ).fetchone()
+        head = Head(seq=row[0], hash=row[1]) if row else Head()
+        event = link(head, stream, self.operation.fact)
+        _insert(connection, EventRow, mapping.event_row(event))
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return _applied(connection, self.operation.op_id)
+
+
+def _work_of(operation: Operation) -> Work:
+    match operation:
+        case Parking():
+            return _Park(operation)
+        case Transition():
+            return _Change(operation)
+        case Record():
+            return _Append(operation)
+
+
+def _row_of(operation: Operation) -> str:
+    match operation:
+        case Parking():
+            return operation.approval.id
+        case Transition():
+            return operation.after.id
+        case Record():
+            return operation.op_id
+
+
+def _applied(connection: sqlite3.Connection, op_id: str) -> Applied | None:
+    row = connection.execute("select 1 from events where id = ?", (op_id,)).fetchone()
+    return Applied() if row else None
+
+
+def _insert_notices(
+    connection: sqlite3.Connection, approval: Approval, kind: NoticeKind, event: Event
+) -> None:
+    for channel in approval.channels:
+        row = mapping.outbox_row(approval, channel, kind, event=event)
+        _insert(connection, OutboxRow, row)
+
+
+class _Reader:
+    """A thread with a connection that cannot write."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="approvals-reader")
+        self._connection: sqlite3.Connection | None = None
+
+    async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `read` on the connection. Raises Unavailable when the database does not answer."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
+        except sqlite3.Error as error:
+            raise Unavailable("The database cannot be read.") from error
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
+        self._pool.shutdown(wait=True)
+
+    def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = _connect(self._path)
+            self._connection.execute("pragma query_only = on")
+        return read(self._connection)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT.total_seconds(),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = full")
+    connection.execute("pragma foreign_keys = on")
+    return connection
+
+
+def _lock(path: Path) -> IO[str]:
+    """Hold the database for this process; a second server would call sent calls lost."""
+    file = path.with_name(path.name + ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise Unavailable(
+            f"Another approvals server already uses {path}. Stop it first, or use another database."
+        ) from None
+    return file
+
+
+def _columns(table: type[Any]) -> list[str]:
+    return [column.name for column in table.__table__.columns]
+
+
+def _moments(table: type[Any]) -> frozenset[str]:
+    columns = table.__table__.columns
+    return frozenset(column.name for column in columns if isinstance(column.type, Moment))
+
+
+_TABLES = (
+    ApprovalRow,
+    DecisionRow,
+    EventRow,
+    KeyRow,
+    OutboxRow,
+    ResultRow,
+    StartingPersonRow,
+)
+_COLUMNS = {table: _columns(table) for table in _TABLES}
+_MOMENTS = {table: _moments(table) for table in _TABLES}
+_INSERT = {
+    table: f"insert into {table.__tablename__} ({', '.join(names)}) "  # noqa: S608
+    f"values ({', '.join(':' + name for name in names)})"
+    for table, names in _COLUMNS.items()
+}
+_CHANGING = [
+    name
+    for name in _COLUMNS[ApprovalRow]
+    if name in {"version", "status", "open_identity", "expires_at", "head_seq", "head_hash"}
+    or name in mapping.STATE_COLUMNS
+]
+_UPDATE = (
+    f"update approvals set {', '.join(f'{name} = :{name}' for name in _CHANGING)} "  # noqa: S608
+    "where id = :_id and version = :_version and status = :_status"
+)
+_DUE = (
+    "select id from outbox o where done_at is null and due_at <= :now"
+    " and (leased_until is null or leased_until <= :now)"
+    " and not exists (select 1 from outbox e where e.approval_id = o.approval_id"
+    " and e.channel = o.channel and e.version < o.version and e.done_at is null)"
+    " order by due_at limit :limit"
+)
+_LEASE = (
+    f"update outbox set leased_until = :until where id in ({_DUE}) "  # noqa: S608
+    f"returning {', '.join(_COLUMNS[OutboxRow])}"
+)
+
+
+def _insert(connection: sqlite3.Connection, table: type[Any], row: Mapping[str, object]) -> None:
+    connection.execute(_INSERT[table], _bound(row))
+
+
+def _bound(row: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: to_microseconds(value) if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
+
+
+def _named(table: type[Any], values: Iterable[Any]) -> dict[str, Any]:
+    row = dict(zip(_COLUMNS[table], values, strict=True))
+    for name in _MOMENTS[table]:
+        if row[name] is not None:
+            row[name] = from_microseconds(row[name])
+    return row
+
+
+def _approval(
+    connection: sqlite3.Connection, where: str, values: Sequence[object]
+) -> Approval | None:
+    names = ", ".join(_COLUMNS[ApprovalRow])
+    sql = f"select {names} from approvals where {where}"  # noqa: S608 (no values in it)
+    found = connection.execute(sql, list(values)).fetchone()
+    if found is None:
+        return None
+    row = _named(ApprovalRow, found)
+    names = ", ".join(_COLUMNS[DecisionRow])
+    made = connection.execute(
+        f"select {names} from decisions where approval_id = ? order by seq",  # noqa: S608
+        (row["id"],),
+    )
+    return mapping.approval_of(row, [_named(DecisionRow, decision) for decision in made])
+
+
+_DIALECT = sqlite_dialect.dialect(paramstyle="named")
+
+
+def _select(connection: sqlite3.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Run a statement of `queries` on the plain connection."""
+    table = query.get_final_froms()[0]
+    model = next(t for t in _TABLES if t.__tablename__ == str(table))
+    compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    rows = connection.execute(str(compiled), _bound(compiled.params)).fetchall()
+    return [_named(model, row) for row in rows]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,239 @@
+"""The tables. Rows never leave this package; `mapping` turns them into domain values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from approvals.domain.call import Executor
+from approvals.domain.risk import Category, Level
+from approvals.domain.states import Answer, NoticeKind, ReleaseStatus, Status
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """How SQLite keeps a moment: exact, ordered, without a time zone to lose."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone cannot be stored")
+    return (moment - EPOCH) // MICROSECOND
+
+
+def from_microseconds(value: int) -> datetime:
+    """The moment, aware, UTC."""
+    return EPOCH + value * MICROSECOND
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time: timestamptz on PostgreSQL, microseconds since 1970 on SQLite."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        chosen: sa.types.TypeEngine[Any] = (
+            sa.BigInteger() if dialect.name == "sqlite" else sa.DateTime(timezone=True)
+        )
+        return dialect.type_descriptor(chosen)
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> object:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be stored")
+        return to_microseconds(value) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: object, dialect: sa.Dialect) -> datetime | None:
+        del dialect
+        if isinstance(value, int):
+            return from_microseconds(value)
+        return value if isinstance(value, datetime) else None
+
+
+def words(kind: type[StrEnum], name: str) -> sa.Enum:
+    """An enumeration as text with a CHECK, the same on both databases."""
+    return sa.Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=32,
+        values_callable=lambda members: [str(member) for member in members],
+    )
+
+
+class Table(SQLModel):
+    """Base of all tables, with constraint names that migrations can rely on."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ApprovalRow(Table, table=True):
+    """One parked call. `open_identity` is its identity while it has not ended, then null."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        sa.Index("ix_approvals_identity_created_at", "identity", "created_at"),
+        sa.Index("ix_approvals_status_expires_at", "status", "expires_at"),
+        sa.Index("ix_approvals_status_use_by", "status", "use_by"),
+        sa.Index("ix_approvals_created_at_id", "created_at", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    version: int
+    revision: int
+    status: str = Field(sa_type=words(Status, "status"))
+    executor: str = Field(sa_type=words(Executor, "executor"))
+    server: str
+    tool: str
+    arguments: str
+    argument_order: str
+    definition_name: str | None = None
+    definition_description: str | None = None
+    definition_hash: str | None = None
+    agent: str
+    owner: str
+    session: str | None = None
+    justification: str | None = None
+    identity: str
+    open_identity: str | None = Field(default=None, unique=True)
+    idempotency_key: str | None = None
+    digest: str
+    requirement: str
+    policy_hash: str
+    rule: str
+    message: str
+    summary: str
+    risk_level: str = Field(sa_type=words(Level, "risk_level"))
+    risk_category: str = Field(sa_type=words(Category, "risk_category"))
+    risk_why: str
+    channels: str
+    created_at: datetime = Field(sa_type=Moment)
+    expires_at: datetime = Field(sa_type=Moment)
+    earlier_status: str | None = None
+    earlier_at: datetime | None = Field(default=None, sa_type=Moment)
+    ended_at: datetime | None = Field(default=None, sa_type=Moment)
+    cancel_reason: str | None = None
+    decided_at: datetime | None = Field(default=None, sa_type=Moment)
+    use_from: datetime | None = Field(default=None, sa_type=Moment)
+    use_by: datetime | None = Field(default=None, sa_type=Moment)
+    release_token: str | None = None
+    release_process: str | None = None
+    sent_at: datetime | None = Field(default=None, sa_type=Moment)
+    release_status: str | None = Field(
+        default=None,
+        index=True,
+        sa_type=words(ReleaseStatus, "release_status"),
+    )
+    release_detail: str | None = None
+    finished_at: datetime | None = Field(default=None, sa_type=Moment)
+    delivered: bool | None = None
+    result_hash: str | None = None
+    result_size: int | None = None
+    head_seq: int
+    head_hash: str
+
+
+class DecisionRow(Table, table=True):
+    """One person's answer; `seq` is its place among the approval's decisions."""
+
+    __tablename__ = "decisions"
+
+    approval_id: str = Field(primary_key=True, foreign_key="approvals.id")
+    seq: int = Field(primary_key=True)
+    person: str
+    answer: str = Field(sa_type=words(Answer, "answer"))
+    reason: str | None = None
+    channel: str
+    assurance: str
+    stages: str
+    digest: str | None = None
+    solo: bool
+    at: datetime = Field(sa_type=Moment)
+
+
+class ResultRow(Table, table=True):
+    """What the tool answered, as JSON text, while it is kept."""
+
+    __tablename__ = "results"
+
+    approval_id: str = Field(primary_key=True, foreign_key="approvals.id")
+    text: str
+
+
+class EventRow(Table, table=True):
+    """One audit event; its id is the id of the operation that wrote it."""
+
+    __tablename__ = "events"
+    __table_args__ = (sa.UniqueConstraint("stream", "seq"),)
+
+    id: str = Field(primary_key=True)
+    stream: str
+    seq: int
+    previous: str
+    protected: str
+    hash: str
+    type: str
+    actor: str
+    at: datetime = Field(sa_type=Moment)
+    detail: str
+
+
+class OutboxRow(Table, table=True):
+    """Something a channel has to be told; `version` orders the rows of one approval."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        sa.Index("ix_outbox_done_at_due_at", "done_at", "due_at"),
+        sa.Index("ix_outbox_approval_id_channel", "approval_id", "channel"),
+    )
+
+    id: str = Field(primary_key=True)
+    approval_id: str = Field(foreign_key="approvals.id")
+    channel: str
+    version: int
+    kind: str = Field(sa_type=words(NoticeKind, "kind"))
+    due_at: datetime = Field(sa_type=Moment)
+    leased_until: datetime | None = Field(default=None, sa_type=Moment)
+    attempts: int = 0
+    done_at: datetime | None = Field(default=None, sa_type=Moment)
+    error: str | None = None
+
+
+class KeyRow(Table, table=True):
+    """A key of a person or of an agent, by its hash."""
+
+    __tablename__ = "keys"
+
+    id: str = Field(primary_key=True)
+    sha256: str = Field(unique=True)
+    person: str | None = None
+    agent: str | None = None
+    label: str
+    created_at: datetime = Field(sa_type=Moment)
+    revoked_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class StartingPersonRow(Table, table=True):
+    """The one person of a deployment whose file names nobody."""
+
+    __tablename__ = "starting_people"
+
+    name: str = Field(primary_key=True)
+    created_at: datetime = Field(sa_type=Moment)

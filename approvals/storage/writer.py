@@ -1,0 +1,205 @@
+"""The one thread that writes to an SQLite database: group commit, answers only after COMMIT.
+
+While one group is being committed the next one gathers; no timer. Inside a group every job runs in
+a SAVEPOINT of its own, so that one that fails takes no other with it. SQLite answers some errors (a
+full disk, a failed read or write) by rolling the whole transaction back silently, and statements
+after that would commit one by one; so after any error the writer asks whether it still is inside
+its transaction, and if not, submits every job again alone (ARCHITECTURE.md, "Storage").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from approvals.errors import Overloaded, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from approvals.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+MAX_GROUP = 256
+MAX_WAITING = 4096
+
+
+class Work(Protocol):
+    """What one job does inside the transaction.
+
+    `applied` says whether an earlier try of the same job is already committed.
+    """
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> object: ...
+
+    def applied(self, connection: sqlite3.Connection) -> object | None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One operation on its way: `row` is what no second job of the same group may touch."""
+
+    row: str
+    work: Work
+    future: asyncio.Future[object]
+    answer: object = None
+    failure: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    interactive: deque[Job] = field(default_factory=deque)
+    background: deque[Job] = field(default_factory=deque)
+
+    def __len__(self) -> int:
+        return len(self.interactive) + len(self.background)
+
+    def take(self) -> list[Job]:
+        """The next group: people first, one job per row, order kept within a row."""
+        group: list[Job] = []
+        rows: set[str] = set()
+        for waiting in (self.interactive, self.background):
+            left: deque[Job] = deque()
+            while waiting and len(group) < MAX_GROUP:
+                job = waiting.popleft()
+                if job.row in rows:
+                    left.append(job)
+                else:
+                    group.append(job)
+                rows.add(job.row)
+            waiting.extendleft(reversed(left))
+        return group
+
+
+class _GroupLost(Exception):
+    """SQLite rolled the whole group back."""
+
+
+class Writer:
+    """Owns the writing connection; everything that changes the database passes through here."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], clock: Clock) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._waiting = _Waiting()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="approvals-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Finish what waits, then end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def submit(self, row: str, work: Work, *, background: bool) -> asyncio.Future[object]:
+        """Queue a job; its future answers after the COMMIT that holds it.
+
+        Raises Overloaded when 4096 jobs wait, Unavailable when the writer has stopped.
+        """
+        job = Job(row=row, work=work, future=asyncio.get_running_loop().create_future())
+        with self._changed:
+            if self._closing or not self._thread.is_alive():
+                raise Unavailable("The database is closed.")
+            if len(self._waiting) >= MAX_WAITING:
+                raise Overloaded("Too many writes are waiting. Try again in a moment.")
+            queue = self._waiting.background if background else self._waiting.interactive
+            queue.append(job)
+            self._changed.notify()
+        return job.future
+
+    def _run(self) -> None:
+        connection = self._connect()
+        try:
+            while group := self._next_group():
+                self._flush(connection, group)
+                _answer(group)
+        finally:
+            connection.close()
+
+    def _next_group(self) -> list[Job]:
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._changed.wait()
+            return self._waiting.take()
+
+    def _flush(self, connection: sqlite3.Connection, group: Sequence[Job]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._savepoint(connection, job)
+            connection.execute("COMMIT")
+        except (sqlite3.Error, _GroupLost) as error:
+            logger.warning(
+                "a group of %d writes failed (%s); submitting each alone", len(group), error
+            )
+            _roll_back(connection)
+            for job in group:
+                self._alone(connection, job)
+
+    def _savepoint(self, connection: sqlite3.Connection, job: Job) -> None:
+        connection.execute("SAVEPOINT job")
+        try:
+            job.answer = job.work.run(connection, self._clock.now())
+        except Exception as error:
+            if not connection.in_transaction:
+                raise _GroupLost(str(error)) from error
+            connection.execute("ROLLBACK TO job")
+            job.failure = error
+        connection.execute("RELEASE job")
+
+    def _alone(self, connection: sqlite3.Connection, job: Job) -> None:
+        job.answer, job.failure = None, None
+        try:
+            job.answer = job.work.applied(connection)
+            if job.answer is not None:
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            job.answer = job.work.run(connection, self._clock.now())
+            connection.execute("COMMIT")  # fails when the transaction has ended by itself
+        except Exception as error:  # noqa: BLE001 (the edge: only this job's caller sees it)
+            job.failure = error
+            _roll_back(connection)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            logger.exception("rolling back failed")
+
+
+def _answer(group: Sequence[Job]) -> None:
+    """Tell the event loops once per group."""
+    loops = {job.future.get_loop() for job in group}
+    for loop in loops:
+        jobs = [job for job in group if job.future.get_loop() is loop]
+        try:
+            loop.call_soon_threadsafe(_resolve, jobs)
+        except RuntimeError:
+            logger.info("nobody is left to hear the answer of %d writes", len(jobs))
+
+
+def _resolve(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.failure is None:
+            job.future.set_result(job.answer)
+        else:
+            logger.error("a write was refused", exc_info=job.failure)
+            refused = Unavailable("The database refused the write; nothing was changed.")
+            refused.__cause__ = job.failure
+            job.future.set_exception(refused)
