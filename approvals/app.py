@@ -138,6 +138,7 @@ async def open_services(
         finally:
             waiting.stop()
             await releases.drain(within=settings.upstream_timeout)
+            await gateway.close()
             await outbound.close()
             await sending.close()
 
@@ -159,7 +160,7 @@ def create_app(
             try:
                 yield
             finally:
-                jobs.stop()
+                await jobs.stop()
 
     app = FastAPI(
         title="approvals",

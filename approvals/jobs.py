@@ -6,6 +6,7 @@ Never a job for one approval: the database knows every deadline, a job only look
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Jobs:
 
     def __init__(self, services: Services) -> None:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._running: set[asyncio.Future[object]] = set()
         self._every(EXPIRE_EVERY, "expire_due", services.approvals.expire_due)
         self._every(DELIVER_EVERY, "deliver_due", services.deliveries.deliver_due)
         self._every(POLL_EVERY, "poll", services.waiting.poll)
@@ -36,13 +38,19 @@ class Jobs:
     def start(self) -> None:
         self._scheduler.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Start nothing more and let what runs come to its end."""
+        self._scheduler.pause()
+        await asyncio.gather(*self._running, return_exceptions=True)
         self._scheduler.shutdown(wait=False)
 
     def _every(self, interval: timedelta, name: str, work: Callable[[], Awaitable[object]]) -> None:
         async def run() -> None:
+            task = asyncio.ensure_future(work())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
             try:
-                await work()
+                await task
             except Exception:
                 logger.exception("job %s failed; it runs again", name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
@@ -21,12 +22,12 @@ from approvals.errors import (
 from approvals.gateway import messages
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.relay import Reply, Request
+from approvals.gateway.sessions import Busy
 from approvals.gateway.upstream_http import HttpUpstream, Session
 from approvals.wire import bearer, gone, header, read_body, respond, text_header
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import timedelta
 
     from starlette.types import Receive, Scope, Send
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from approvals.service.release import Releases
 
 logger = logging.getLogger(__name__)
+
+END_AGAIN = timedelta(milliseconds=100)
 
 # What of a request reaches the server. Never the agent's key, a cookie or a forwarding header.
 _PASSED = frozenset(
@@ -86,6 +89,8 @@ class Gateway:
         self._outbound = outbound
         self._sending = sending
         self._upstream_timeout = upstream_timeout
+        self._busy = Busy()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request; whatever goes wrong, the answer is a clean JSON-RPC error."""
@@ -152,12 +157,39 @@ class Gateway:
         if scope["method"] not in {"GET", "DELETE"}:
             raise BadMessage(messages.INVALID_REQUEST, "Use POST, GET or DELETE.", status=405)
         upstream = self._upstream(server, session, _NO_MESSAGE)
+        if scope["method"] == "DELETE" and self._busy.is_busy(session.id):
+            task = asyncio.create_task(self._end_later(upstream, session, _passed(scope, session)))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            await response.whole(202, b"")
+            return
 
         async def work(_: asyncio.Future[None]) -> None:
             async with upstream.forward(scope["method"], b"", _passed(scope, session)) as answer:
                 await response.pass_on(answer)
 
         await _unless_gone(work, receive)
+
+    async def _end_later(
+        self, upstream: HttpUpstream, session: Session, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """End a session once the approved call in it has come back."""
+        while self._busy.is_busy(session.id):  # noqa: ASYNC110 (rare, and bounded)
+            await asyncio.sleep(END_AGAIN.total_seconds())
+        try:
+            async with (
+                asyncio.timeout(self._upstream_timeout.total_seconds()),
+                upstream.forward("DELETE", b"", headers) as answer,
+            ):
+                logger.debug("a session was ended late: %d", answer.status)
+        except (ApprovalsError, TimeoutError):
+            logger.info("a session could not be ended")
+
+    async def close(self) -> None:
+        """Let go of sessions that were still to be ended."""
+        for task in list(self._ending):
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _upstream(self, server: Server, session: Session, message: Message) -> HttpUpstream:
         return HttpUpstream(
@@ -167,6 +199,7 @@ class Gateway:
             outbound=self._outbound,
             sending=self._sending,
             catalogue=self._catalogue,
+            busy=self._busy,
             timeout=self._upstream_timeout,
         )
 

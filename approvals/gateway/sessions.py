@@ -6,11 +6,15 @@ so it survives restarts and works on every replica.
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from approvals.domain.strictjson import canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from approvals.service.keyring import Keyring
 
 
@@ -33,3 +37,30 @@ class Sessions:
             return None
         text = canonical([agent, server, session])
         return session if self._keyring.verify("session", text, f"{key}:{mac}") else None
+
+
+class Busy:
+    """Upstream sessions in which an approved call is being sent.
+
+    A client that leaves ends its session; that must not end the call that a person approved.
+    """
+
+    def __init__(self) -> None:
+        self._sending: Counter[str] = Counter()
+
+    @contextmanager
+    def sending(self, session: str | None) -> Iterator[None]:
+        """While inside, the session is in use."""
+        if session is None:
+            yield
+            return
+        self._sending[session] += 1
+        try:
+            yield
+        finally:
+            self._sending[session] -= 1
+            if not self._sending[session]:
+                del self._sending[session]
+
+    def is_busy(self, session: str | None) -> bool:
+        return session is not None and session in self._sending

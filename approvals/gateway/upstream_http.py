@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from approvals.domain.rulebook import Server
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
     from approvals.gateway.messages import Message
+    from approvals.gateway.sessions import Busy
     from approvals.outbound import Answer, Outbound
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class HttpUpstream:
         outbound: Outbound,
         sending: Outbound,
         catalogue: Catalogue,
+        busy: Busy,
         timeout: timedelta,
     ) -> None:
         self._server = server
@@ -67,6 +69,7 @@ class HttpUpstream:
         self._outbound = outbound
         self._sending = sending
         self._catalogue = catalogue
+        self._busy = busy
         self._timeout = timeout.total_seconds()
 
     async def tool(self, name: str) -> Tool | None:
@@ -82,8 +85,9 @@ class HttpUpstream:
 
     async def call(self, tool: str, arguments: str) -> SendOutcome:
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._call(tool, arguments)
+            with self._busy.sending(self._session.id):
+                async with asyncio.timeout(self._timeout):
+                    return await self._call(tool, arguments)
         except _NOT_SENT:
             return NotSent(why="the server could not be reached")
         except TimeoutError:

@@ -60,13 +60,22 @@ class SqliteStore:
     """Store and KeyStore over one database file, which exactly one process may serve."""
 
     def __init__(
-        self, path: Path, clock: Clock, *, prepare: Callable[[], None] | None = None
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        prepare: Callable[[], None],
+        factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
-        """Take the file for this process; `prepare` then brings its schema up to date."""
+        """Take the file for this process; `prepare` then brings its schema up to date.
+
+        `factory` makes the writer's connection.
+        """
         self._lock = _lock(path)
-        if prepare is not None:
-            prepare()
-        self._writer = Writer(lambda: _connect(path), clock)
+        prepare()
+        writing = _connect(path, factory)
+        writing.execute("pragma journal_mode = wal")
+        self._writer = Writer(writing, clock)
         self._hot = _Reader(path)
         self._cold = _Reader(path)
         self._writer.start()
@@ -77,6 +86,14 @@ class SqliteStore:
         await self._hot.close()
         await self._cold.close()
         self._lock.close()
+
+    def is_busy(self) -> bool:
+        """Whether any connection is inside a transaction."""
+        return any(c.in_transaction for c in self._connections())
+
+    def _connections(self) -> list[sqlite3.Connection]:
+        readers = [reader.connection for reader in (self._hot, self._cold)]
+        return [self._writer.connection, *(c for c in readers if c is not None)]
 
     async def apply(
         self, operation: Operation, *, within: timedelta, background: bool = False
@@ -352,7 +369,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="approvals-reader")
-        self._connection: sqlite3.Connection | None = None
+        self.connection: sqlite3.Connection | None = None
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Run `read` on the connection. Raises Unavailable when the database does not answer."""
@@ -366,25 +383,27 @@ class _Reader:
         self._pool.shutdown(wait=True)
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        if self._connection is None:
-            self._connection = _connect(self._path)
-            self._connection.execute("pragma query_only = on")
-        return read(self._connection)
+        if self.connection is None:
+            self.connection = _connect(self._path)
+            self.connection.execute("pragma query_only = on")
+        return read(self.connection)
 
     def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        if self.connection is not None:
+            self.connection.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(
+    path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path,
         timeout=BUSY_TIMEOUT.total_seconds(),
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+        factory=factory,
     )
-    connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
     connection.execute("pragma foreign_keys = on")
     return connection

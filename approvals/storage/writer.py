@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from approvals.errors import Overloaded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from approvals.ports import Clock
@@ -85,8 +85,8 @@ class _GroupLost(Exception):
 class Writer:
     """Owns the writing connection; everything that changes the database passes through here."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], clock: Clock) -> None:
-        self._connect = connect
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self.connection = connection
         self._clock = clock
         self._waiting = _Waiting()
         self._changed = threading.Condition()
@@ -120,13 +120,12 @@ class Writer:
         return job.future
 
     def _run(self) -> None:
-        connection = self._connect()
         try:
             while group := self._next_group():
-                self._flush(connection, group)
+                self._flush(self.connection, group)
                 _answer(group)
         finally:
-            connection.close()
+            self.connection.close()
 
     def _next_group(self) -> list[Job]:
         with self._changed:

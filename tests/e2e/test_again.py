@@ -1,0 +1,207 @@
+"""The client gives up and asks again: the list "what an arriving call meets" (GATEWAY.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import ERAS, World, policy, text, world
+
+pytestmark = pytest.mark.anyio
+both_eras = pytest.mark.parametrize("era", ERAS)
+ACT = ("act", {"what": "x"})
+SHORT = timedelta(milliseconds=250)
+
+
+async def given_up(w: World, era: str) -> None:
+    """A client that asks and then closes its connection while the call is held."""
+    async with w.agent(era) as agent:
+        calling = asyncio.create_task(agent.call_tool(*ACT))
+        await w.pending()
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+
+
+@both_eras
+async def test_a_client_that_gave_up_attaches_when_it_asks_again(tmp_path: Path, era: str) -> None:
+    async with world(tmp_path) as w:
+        await given_up(w, era)
+        async with w.agent(era) as agent:
+            calling = asyncio.create_task(agent.call_tool(*ACT))
+            await asyncio.sleep(0.1)
+            [approval] = await w.pending()
+            await w.approve(approval)
+            assert text(await calling) == "did x 0"
+            assert w.upstream.ran == {"x": 1}
+            everything = (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"]
+            assert len(everything) == 1
+
+
+@both_eras
+async def test_approved_with_nobody_attached_runs_when_it_is_asked_again_and_only_once(
+    tmp_path: Path, era: str
+) -> None:
+    async with world(tmp_path) as w:
+        await given_up(w, era)
+        [approval] = await w.pending()
+        await asyncio.sleep(0.1)
+        assert (await w.approve(approval)).status_code == 200
+        await asyncio.sleep(0.2)
+        assert w.upstream.calls == 0
+        async with w.agent(era) as agent:
+            assert text(await agent.call_tool(*ACT)) == "did x 0"
+        assert w.upstream.ran == {"x": 1}
+        assert (await w.status(approval["id"]))["release"]["status"] == "succeeded"
+
+
+@both_eras
+async def test_a_client_that_missed_the_result_gets_it_once_without_a_second_execution(
+    tmp_path: Path, era: str
+) -> None:
+    async with world(tmp_path, hold=timedelta(seconds=20)) as w:
+        w.upstream.pause.clear()
+        async with w.agent(era) as agent:
+            calling = asyncio.create_task(agent.call_tool(*ACT))
+            [approval] = await w.pending()
+            await w.approve(approval)
+            while not w.upstream.calls:
+                await asyncio.sleep(0.01)
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+        await asyncio.sleep(0.1)
+        w.upstream.pause.set()
+        await finished(w, approval["id"])
+        async with w.agent(era) as agent:
+            assert text(await agent.call_tool(*ACT)) == "did x 0"
+            assert w.upstream.ran == {"x": 1}
+            third = asyncio.create_task(agent.call_tool(*ACT))
+            [new] = await w.pending()
+            assert new["id"] != approval["id"]
+            third.cancel()
+            await asyncio.gather(third, return_exceptions=True)
+
+
+async def test_a_call_being_sent_is_joined_and_both_clients_get_the_one_result(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w, w.agent() as one, w.agent() as two:
+        w.upstream.pause.clear()
+        first = asyncio.create_task(one.call_tool(*ACT))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        while not w.upstream.calls:
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(two.call_tool(*ACT))
+        await asyncio.sleep(0.1)
+        w.upstream.pause.set()
+        assert [text(await first), text(await second)] == ["did x 0", "did x 0"]
+        assert w.upstream.ran == {"x": 1}
+
+
+async def test_twenty_clients_with_the_same_call_share_one_approval_and_one_execution(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        calls = [asyncio.create_task(agent.call_tool(*ACT)) for _ in range(20)]
+        [approval] = await w.pending()
+        await asyncio.sleep(0.2)
+        await w.approve(approval)
+        assert {text(await call) for call in calls} == {"did x 0"}
+        assert w.upstream.ran == {"x": 1}
+
+
+async def test_a_denial_is_remembered_for_the_same_call_and_no_new_card_is_made(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        first = asyncio.create_task(agent.call_tool(*ACT))
+        [approval] = await w.pending()
+        await w.deny(approval)
+        await first
+        again = await agent.call_tool(*ACT)
+        assert approval["id"] in text(again)
+        everything = (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"]
+        assert len(everything) == 1
+
+
+async def test_the_same_call_after_it_ran_asks_anew_and_says_that_it_ran(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        first = asyncio.create_task(agent.call_tool(*ACT))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        await first
+        second = asyncio.create_task(agent.call_tool(*ACT))
+        [new] = await w.pending()
+        stored = await w.services.store.approval(new["id"])
+        assert stored is not None
+        assert stored.earlier_run is not None
+        assert stored.earlier_run.status == "succeeded"
+        assert w.upstream.ran == {"x": 1}
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "ran"),
+    [
+        (policy(tools={"act": {"action": "deny", "reason": "No more."}}), 0),
+        (policy(tools={"act": {}}), 1),
+        (
+            policy(
+                tools={
+                    "act": {
+                        "require_approval_if": [
+                            {"conditions": [], "approval": {"approvers": ["person:carol"]}}
+                        ]
+                    }
+                }
+            ),
+            0,
+        ),
+    ],
+    ids=["denies now", "allows now", "asks others now"],
+)
+async def test_an_approval_given_under_another_policy_is_not_used(
+    tmp_path: Path, changed: dict[str, object], ran: int
+) -> None:
+    """After a restart with a changed policy the same call meets the new policy."""
+    async with world(tmp_path, hold=SHORT) as w, w.agent() as agent:
+        await agent.call_tool(*ACT)
+        [approval] = await w.pending()
+        assert (await w.approve(approval)).status_code == 200
+    async with world(tmp_path, document=changed, hold=SHORT) as w, w.agent() as agent:
+        result = await agent.call_tool(*ACT)
+        assert w.upstream.calls == ran
+        assert result.is_error is (ran == 0)
+        if "deny_if" not in str(changed) and "action" not in str(changed):
+            assert (await w.status(approval["id"]))["status_reason"] == "policy_changed"
+
+
+async def test_a_tool_that_changed_after_approval_is_not_run(tmp_path: Path) -> None:
+    async with world(tmp_path, hold=SHORT) as w, w.agent() as agent:
+        await agent.call_tool(*ACT)
+        [approval] = await w.pending()
+        await w.approve(approval)
+    async with world(tmp_path, hold=SHORT) as w:
+        pass
+    changed = type(w.upstream)()
+    changed.description = "Now something else entirely."
+    async with world(tmp_path, hold=SHORT, upstream=changed) as w, w.agent() as agent:
+        result = await agent.call_tool(*ACT)
+        assert result.is_error
+        assert changed.calls == 0
+        assert (await w.status(approval["id"]))["status_reason"] == "definition_changed"
+
+
+async def finished(w: World, approval_id: str) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            release = (await w.status(approval_id))["release"]
+            if release and release["status"] != "sent":
+                return
+            await asyncio.sleep(0.02)

@@ -1,0 +1,204 @@
+"""A whole deployment on this machine: real HTTP servers, a real database, real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from mcp import Client as McpClient
+from mcp.client.streamable_http import streamable_http_client
+
+from approvals.app import create_app
+from approvals.config.settings import Settings
+from approvals.demo.stage import served
+from approvals.domain.directory import Assurance, Role
+from approvals.service.identity import PersonPrincipal
+from approvals.service.waiting import HOLD
+from tests.e2e.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from mcp_types import CallToolResult
+
+    from approvals.ports import Store
+    from approvals.service.services import Services
+
+ADMIN = PersonPrincipal(name="carol", roles=frozenset({Role.ADMIN}), assurance=Assurance.KEY)
+PEOPLE = {
+    "alice": {},
+    "bob": {},
+    "carol": {"roles": ["approver", "admin"]},
+    "dan": {"roles": ["auditor"]},
+}
+ERAS = ("auto", "legacy")
+
+
+def policy(**changes: object) -> dict[str, Any]:
+    """`act` and `break_it` need a person, `look` runs, `hidden_act` is hidden, the rest denied."""
+    return {
+        "version": "1",
+        "default": "deny",
+        "hide": ["hidden_*"],
+        "tools": {
+            "look": {},
+            "act": {"require_approval_if": [{"conditions": []}]},
+            "break_it": {"require_approval_if": [{"conditions": []}]},
+        },
+        **changes,
+    }
+
+
+@dataclass(kw_only=True)
+class World:
+    """What a test plays with."""
+
+    upstream: Upstream
+    services: Services
+    url: str
+    keys: dict[str, str]
+    http: httpx2.AsyncClient
+    app: Any = field(repr=False)
+
+    async def rest(
+        self, method: str, path: str, *, by: str, json_body: object = None, **more: Any
+    ) -> httpx2.Response:
+        """One REST request with somebody's key."""
+        headers = {"authorization": f"Bearer {self.keys[by]}", **more.pop("headers", {})}
+        return await self.http.request(
+            method, f"{self.url}{path}", headers=headers, json=json_body, **more
+        )
+
+    async def create(self, arguments: dict[str, object], **more: Any) -> httpx2.Response:
+        """bot asks over REST whether `act` may run."""
+        body = {"server": "up", "tool": "act", "arguments": arguments}
+        return await self.rest("POST", "/v1/approvals", by="bot", json_body=body, **more)
+
+    async def parked(self, arguments: dict[str, object] | None = None) -> dict[str, Any]:
+        """An approval parked over REST."""
+        response = await self.create(arguments or {"what": "x"})
+        assert response.status_code == 201, response.text
+        found: dict[str, Any] = response.json()["approval"]
+        return found
+
+    async def approve(self, approval: dict[str, Any], *, by: str = "bob") -> httpx2.Response:
+        path = f"/v1/approvals/{approval['id']}/approve"
+        return await self.rest("POST", path, by=by, json_body={"digest": approval["digest"]})
+
+    async def deny(
+        self, approval: dict[str, Any], *, by: str = "bob", reason: str | None = None
+    ) -> httpx2.Response:
+        path = f"/v1/approvals/{approval['id']}/deny"
+        return await self.rest("POST", path, by=by, json_body={"reason": reason})
+
+    async def pending(self, count: int = 1) -> list[dict[str, Any]]:
+        """The pending approvals, once there are `count` of them."""
+        async with asyncio.timeout(20):
+            while True:
+                path = "/v1/approvals?status=pending&limit=200"
+                found = (await self.rest("GET", path, by="carol")).json()["approvals"]
+                if len(found) >= count:
+                    return list(found)
+                await asyncio.sleep(0.02)
+
+    async def status(self, approval_id: str) -> dict[str, Any]:
+        found = await self.rest("GET", f"/v1/approvals/{approval_id}", by="carol")
+        body: dict[str, Any] = found.json()
+        return body
+
+    @asynccontextmanager
+    async def agent(
+        self, mode: str = "auto", *, key: str = "bot", server: str = "up"
+    ) -> AsyncIterator[McpClient]:
+        """A real MCP client of the gateway."""
+        headers = {"authorization": f"Bearer {self.keys[key]}"}
+        async with _http(headers=headers) as http:
+            transport = streamable_http_client(f"{self.url}/mcp/{server}", http_client=http)
+            async with McpClient(transport, mode=mode) as client:
+                yield client
+
+
+def text(result: CallToolResult) -> str:
+    return " ".join(getattr(part, "text", "") for part in result.content)
+
+
+def _http(**settings: Any) -> httpx2.AsyncClient:
+    limits = httpx2.Limits(max_connections=2000)
+    return httpx2.AsyncClient(timeout=120, trust_env=False, limits=limits, **settings)
+
+
+@asynccontextmanager
+async def world(
+    folder: Path,
+    *,
+    document: dict[str, Any] | None = None,
+    people: dict[str, Any] | None = None,
+    timeout: str = "15m",
+    hold: timedelta = HOLD,
+    upstream: Upstream | None = None,
+    upstream_timeout: timedelta = timedelta(seconds=20),
+    wrap_store: Callable[[Store], Store] | None = None,
+) -> AsyncIterator[World]:
+    """A running world; entering again with the same folder is a restart on the same database."""
+    upstream = upstream or Upstream()
+    async with served(upstream.app()) as upstream_url:
+        settings = Settings(
+            database_url=f"sqlite:///{folder}/test.db",
+            config=configured(
+                folder, f"{upstream_url}/mcp", document=document, people=people, timeout=timeout
+            ),
+            secret_key=(b"s" * 32,),
+            upstream_timeout=upstream_timeout,
+        )
+        app = create_app(settings, hold=hold, wrap_store=wrap_store)
+        async with served(app) as url, _http() as http:
+            services: Services = app.state.services
+            keys = await keys_for(services)
+            yield World(
+                upstream=upstream, services=services, url=url, keys=keys, http=http, app=app
+            )
+
+
+def configured(
+    folder: Path,
+    upstream_url: str,
+    *,
+    document: dict[str, Any] | None = None,
+    people: dict[str, Any] | None = None,
+    timeout: str = "15m",
+) -> Path:
+    """approvals.yaml with one server, two agents of alice and four people."""
+    config = folder / "approvals.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "servers": {"up": {"url": upstream_url, "policy": document or policy()}},
+                "agents": {
+                    "bot": {"servers": ["up"], "owner": "alice"},
+                    "other": {"servers": ["up"], "owner": "alice"},
+                    "outsider": {"servers": [], "owner": "alice"},
+                },
+                "people": PEOPLE if people is None else people,
+                "approval": {"timeout": timeout},
+            }
+        )
+    )
+    return config
+
+
+async def keys_for(services: Services) -> dict[str, str]:
+    """A key for everybody in the file."""
+    keys = {}
+    for person in services.rulebook.directory.people:
+        _, keys[person] = await services.identity.first_key(person, label="test")
+    for agent in services.rulebook.directory.agents:
+        _, keys[agent] = await services.identity.create_key(
+            ADMIN, person=None, agent=agent, label="test"
+        )
+    return keys
