@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +19,7 @@ from approvals.errors import Unauthenticated
 
 if TYPE_CHECKING:
     import socket
+    from contextlib import AbstractContextManager
 
     from fastapi import FastAPI
 
@@ -35,21 +39,34 @@ def serve() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    """Open everything first, so that what is wrong is said in a sentence; then listen."""
     app = create_app(settings)
-    config = uvicorn.Config(
+    async with app.router.lifespan_context(app):
+        server = _Server(_config(settings, app), app, settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.handle_exit, number, None)
+        await server.serve()
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        lifespan="off",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    server = _Server(config, app, settings)
-    server.run()
-    if not server.started:
-        raise typer.Exit(1)
 
 
 class _Server(uvicorn.Server):
@@ -59,6 +76,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._settings = settings
+
+    def capture_signals(self) -> AbstractContextManager[None]:
+        """Signals are handled outside, so that after the last answer the database is closed."""
+        return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from approvals.domain.approval import park
 from approvals.domain.call import Call, Executor, canonical_arguments
@@ -12,7 +13,9 @@ from approvals.domain.directory import Agent, Assurance, Directory, Person, Role
 from approvals.domain.quorum import Requirement
 from approvals.domain.risk import Category, risk_of
 from approvals.domain.states import Answer, Approval, Decision
-from approvals.domain.strictjson import Json
+
+if TYPE_CHECKING:
+    from approvals.domain.strictjson import Json
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

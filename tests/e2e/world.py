@@ -70,7 +70,8 @@ class World:
         self, method: str, path: str, *, by: str, json_body: object = None, **more: Any
     ) -> httpx2.Response:
         """One REST request with somebody's key."""
-        headers = {"authorization": f"Bearer {self.keys[by]}", **more.pop("headers", {})}
+        key = {"authorization": f"Bearer {self.keys[by]}"} if self.keys[by] else {}
+        headers = {**key, **more.pop("headers", {})}
         return await self.http.request(
             method, f"{self.url}{path}", headers=headers, json=json_body, **more
         )

@@ -1,0 +1,86 @@
+"""All routes against all roles: who may, and that nobody else can (SECURITY.md 13 and 21)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from approvals.api.document import OPERATIONS, openapi
+from tests.e2e.world import World, world
+
+pytestmark = pytest.mark.anyio
+
+WHO = ("nobody", "wrong", "bot", "other", "dan", "alice", "bob", "carol")
+
+# What each caller gets for each route. bot asked; alice owns bot; dan is an auditor only; bob and
+# carol are approvers, carol is an admin too; `wrong` sends a key that does not exist.
+EXPECTED: dict[str, dict[str, int]] = {
+    "POST /v1/approvals": dict.fromkeys(WHO, 403) | {"bot": 201, "other": 201},
+    "GET /v1/approvals": dict.fromkeys(WHO, 200),
+    "GET /v1/approvals/{id}": dict.fromkeys(WHO, 200) | {"other": 404},
+    "POST /v1/approvals/{id}/approve": dict.fromkeys(WHO, 403)
+    | {"other": 404, "bob": 200, "carol": 200},
+    "POST /v1/approvals/{id}/deny": dict.fromkeys(WHO, 403)
+    | {"other": 404, "bob": 200, "carol": 200},
+    "POST /v1/approvals/{id}/cancel": dict.fromkeys(WHO, 403)
+    | {"other": 404, "bot": 200, "alice": 200, "carol": 200},
+    "POST /v1/keys": dict.fromkeys(WHO, 403) | {"alice": 201, "carol": 201},
+    "GET /v1/keys": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
+    "DELETE /v1/keys/{id}": dict.fromkeys(WHO, 404)
+    | {"bot": 403, "other": 403, "alice": 204, "carol": 204},
+    "GET /healthz": dict.fromkeys(WHO, 200),
+    "GET /readyz": dict.fromkeys(WHO, 200),
+}
+OPEN = {"GET /healthz", "GET /readyz"}
+
+
+def test_the_table_names_every_route_that_is_documented() -> None:
+    assert set(EXPECTED) == {f"{o.method} {o.path}" for o in OPERATIONS}
+
+
+async def test_every_mounted_route_is_documented_and_every_documented_one_mounted(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        mounted = {
+            (method, route.path)
+            for route in w.app.router.routes
+            for method in (getattr(route, "methods", None) or {"*"})
+            if method != "HEAD"
+        }
+    plain = {("GET", "/errors/{code}"), ("*", "/mcp/{server}"), ("GET", "/openapi.json")}
+    documented = {
+        (method.upper(), path) for path, item in openapi()["paths"].items() for method in item
+    }
+    assert mounted - plain == documented
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+async def test_each_role_may_do_exactly_what_the_table_says(tmp_path: Path, route: str) -> None:
+    async with world(tmp_path) as w:
+        w.keys["nobody"], w.keys["wrong"] = "", "agt_wrong"
+        for who, expected in EXPECTED[route].items():
+            if route not in OPEN and who in {"nobody", "wrong"}:
+                expected = 401
+            response = await knock(w, route, who)
+            assert response == expected, (route, who)
+
+
+async def knock(w: World, route: str, who: str) -> int:
+    """Call the route on a fresh approval of bot, or a fresh key of bot."""
+    method, path = route.split(" ")
+    body: Any = None
+    if path == "/v1/approvals" and method == "POST":
+        body = {"server": "up", "tool": "act", "arguments": {"what": who}}
+    elif "approvals/{id}" in path:
+        approval = await w.parked({"what": f"{who} {path}"})
+        path = path.replace("{id}", approval["id"])
+        body = {"digest": approval["digest"]} if path.endswith("/approve") else {}
+    elif path == "/v1/keys" and method == "POST":
+        body = {"agent": "bot", "label": "x"}
+    elif path == "/v1/keys/{id}":
+        made = await w.rest("POST", "/v1/keys", by="carol", json_body={"agent": "bot"})
+        path = f"/v1/keys/{made.json()['id']}"
+    return (await w.rest(method, path, by=who, json_body=body)).status_code

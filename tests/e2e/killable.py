@@ -1,0 +1,66 @@
+"""A server that kills itself (SIGKILL) at a named point; started as a process by the tests.
+
+`python -m tests.e2e.killable FOLDER PORT POINT`: POINT is `before:TYPE` or `after:TYPE`, where TYPE
+is the audit event of an operation (parked, approved, sent, succeeded, …), or `never`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from approvals.app import create_app
+from approvals.config.settings import Settings
+from approvals.ports import Record
+
+if TYPE_CHECKING:
+    from approvals.ports import Answer, Operation, Store
+
+
+class KillingStore:
+    """The real store, and a kill -9 around one of its operations."""
+
+    def __init__(self, store: Store, point: str) -> None:
+        self._store = store
+        self._when, _, self._type = point.partition(":")
+
+    async def apply(
+        self, operation: Operation, *, within: timedelta, background: bool = False
+    ) -> Answer:
+        fact = operation.fact if isinstance(operation, Record) else operation.event.fact
+        hit = fact.type == self._type
+        if hit and self._when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = await self._store.apply(operation, within=within, background=background)
+        if hit and self._when == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def main() -> None:
+    folder, port, point = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    settings = Settings(
+        database_url=f"sqlite:///{folder}/test.db",
+        config=folder / "approvals.yaml",
+        secret_key=(b"s" * 32,),
+        upstream_timeout=timedelta(seconds=20),
+    )
+    app = create_app(
+        settings,
+        hold=timedelta(seconds=30),
+        wrap_store=lambda store: KillingStore(store, point),  # type: ignore[arg-type,return-value]
+    )
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
