@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,7 +19,7 @@ from approvals.errors import Unauthenticated
 
 if TYPE_CHECKING:
     import socket
-    from contextlib import AbstractContextManager
+    from collections.abc import Generator
 
     from fastapi import FastAPI
 
@@ -77,9 +77,10 @@ class _Server(uvicorn.Server):
         self._app = app
         self._settings = settings
 
-    def capture_signals(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
         """Signals are handled outside, so that after the last answer the database is closed."""
-        return nullcontext()
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.domain.directory import Directory, approver_title, title
+from approvals.domain.directory import EVERYONE, Directory, approver_title, title
 from approvals.domain.display import flags_of, shortened, visible
 from approvals.domain.rights import owner_line
 from approvals.domain.states import (
     Answer,
     Approval,
-    Approved,
+    CancelReason,
     Denied,
     EarlierRun,
     Lapsed,
+    Outcome,
     Overdue,
     Pending,
     Released,
@@ -30,10 +31,12 @@ from approvals.domain.summary import json_shown
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from approvals.domain.quorum import Stage
     from approvals.domain.strictjson import Json
 
 MAX_DESCRIPTION = 300
-SHORT_DIGEST = 6
+MAX_LOCK_SCREEN = 120
+MAX_AGENT = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
             ("Agent", f"{call.agent} (owner {title(call.owner)})"),
             ("Server", visible(call.server)),
             ("Tool", visible(call.tool)),
-            ("Needs", needs(approval)),
+            ("Needs", needs(approval, directory)),
             ("So far", so_far(approval)),
         ),
         arguments=tuple(_line(*argument) for argument in call.shown_arguments.items()),
@@ -84,12 +87,21 @@ def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
     )
 
 
-def needs(approval: Approval) -> str:
-    """`1 of trading`, stage after stage."""
+def needs(approval: Approval, directory: Directory) -> str:
+    """`1 of 2 people in trading`, stage after stage; the owner is not counted."""
     return ", and ".join(
-        f"{stage.required} of {' or '.join(sorted(map(approver_title, stage.approvers)))}"
-        for stage in approval.requirement.stages
+        _stage_needs(stage, approval, directory) for stage in approval.requirement.stages
     )
+
+
+def _stage_needs(stage: Stage, approval: Approval, directory: Directory) -> str:
+    people = directory.eligible(stage.approvers)
+    if approval.requirement.exclude_owner and not directory.solo:
+        people -= {approval.call.owner}
+    noun = "person" if len(people) == 1 else "people"
+    named = " or ".join(sorted(map(approver_title, stage.approvers - {EVERYONE})))
+    group = f" in {named}" if named and EVERYONE not in stage.approvers else ""
+    return f"{stage.required} of {len(people)} {noun}{group}"
 
 
 def so_far(approval: Approval) -> str:
@@ -109,21 +121,19 @@ def outcome_line(approval: Approval) -> str:
         case Pending():
             return ""
         case Denied():
-            reason = approval.decisions[-1].reason
+            reason = denial_reason(approval)
             return f"{who}: {visible(reason)}" if reason else who
         case Overdue(at=at):
             return f"Expired {at:%H:%M:%S} UTC, denied"
         case Withdrawn(reason=reason):
-            return f"Cancelled ({reason})"
+            return _WITHDRAWN[reason]
         case Lapsed():
             return f"{who} · not used in time, not run"
-        case Approved():
-            return f"{who} · not sent yet"
-        case Released(outcome=None):
-            return f"{who} · sent, waiting for the answer"
-        case Released(outcome=outcome) if outcome is not None:
+        case Released(outcome=Outcome() as outcome):
             return f"{who} · {_RAN[outcome.status]} {outcome.at:%H:%M:%S} UTC"
-    return who
+        case Released():
+            return f"{who} · sent, waiting for the answer"
+    return f"{who} · not sent yet"
 
 
 def deadline_line(approval: Approval, now: datetime) -> str:
@@ -144,6 +154,24 @@ def span(length: timedelta) -> str:
     return f"{round(seconds / 3600)} h"
 
 
+def span_in_words(length: timedelta) -> str:
+    """The same for a sentence: `40 seconds`, `15 minutes`, `2 hours`."""
+    number, unit = span(length).split(" ")
+    word = {"s": "second", "min": "minute", "h": "hour"}[unit]
+    return f"{number} {word}" if number == "1" else f"{number} {word}s"
+
+
+def denial_reason(approval: Approval) -> str | None:
+    """The last reason that a standing denial gives."""
+    given = [d.reason for d in approval.standing if d.answer is Answer.DENY and d.reason]
+    return given[-1] if given else None
+
+
+_WITHDRAWN = {
+    CancelReason.CANCELLED: "Cancelled",
+    CancelReason.POLICY_CHANGED: "Cancelled: the policy changed",
+    CancelReason.DEFINITION_CHANGED: "Cancelled: the tool changed",
+}
 _RAN = {
     ReleaseStatus.SENT: "sent",
     ReleaseStatus.SUCCEEDED: "ran at",
@@ -204,7 +232,10 @@ def _confirm(approval: Approval) -> str:
 
 
 def _lock_screen(approval: Approval) -> str:
-    head = f"{approval.risk.level.upper()}: {approval.call.agent} wants to "
+    agent = shortened(approval.call.agent, MAX_AGENT)
+    head = f"{approval.risk.level.upper()}: {agent} wants to "
     tail = f". Answer by {approval.expires_at:%H:%M} UTC or it is denied."
-    summary = approval.summary[:1].lower() + approval.summary[1:]
-    return head + shortened(summary, max(20, 120 - len(head) - len(tail))) + tail
+    summary = approval.summary
+    if summary[:1].isupper() and summary[1:2].islower():  # a word, not a name like BTCUSD
+        summary = summary[:1].lower() + summary[1:]
+    return head + shortened(summary, MAX_LOCK_SCREEN - len(head) - len(tail)) + tail

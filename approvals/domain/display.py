@@ -1,7 +1,8 @@
 """Text of other people, made safe to look at: nothing invisible, nothing that reorders.
 
-Hidden characters are not removed but written as escapes, so that two texts that differ also look
-different (SECURITY.md, "Input" 4).
+Hidden characters are not removed but written as escapes, so that they cannot pass unseen
+(SECURITY.md, "Input" 4). In values, which are shown as JSON, a backslash of the text is doubled, so
+an escape and its spelling differ; in names the flag "hidden characters" tells them apart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ import unicodedata
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 # Drawn as nothing or as a blank, though their category says letter, mark or symbol.
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+_BLANK = frozenset(
+    "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f\U0001d159\U00016fe4"
+)
+# Written together in one word as a matter of course.
+_EAST_ASIAN = frozenset(
+    {"BOPOMOFO", "CJK", "HANGUL", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA", "KATAKANA-HIRAGANA"}
+)
+_NO_SCRIPT = frozenset({"", "FEMININE", "MASCULINE", "MICRO", "MODIFIER"})
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -40,7 +48,8 @@ def flags_of(text: str, *, name: bool = False) -> list[str]:
     found = []
     if any(is_hidden(c) for c in text if c not in "\n\r\t"):
         found.append("hidden characters")
-    if any(len(_scripts(word)) > 1 for word in _WORD.findall(text)):
+    unmarked = "".join(c for c in text if not unicodedata.category(c).startswith("M"))
+    if any(len(_scripts(word)) > 1 for word in _WORD.findall(unmarked)):
         found.append("mixed scripts in one word")
     if name and not text.isascii():
         found.append("non-ASCII name")
@@ -63,5 +72,5 @@ def _is_variation_selector(character: str) -> bool:
 
 def _scripts(word: str) -> set[str]:
     """The scripts of a word's letters, by the first word of each character's Unicode name."""
-    names = (unicodedata.name(c, "") for c in word if unicodedata.category(c).startswith("L"))
-    return {name.split(" ")[0] for name in names if name}
+    names = (unicodedata.name(c, "").split(" ")[0] for c in word)
+    return {"CJK" if name in _EAST_ASIAN else name for name in names} - _NO_SCRIPT

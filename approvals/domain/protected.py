@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.states import (
@@ -10,15 +11,18 @@ from approvals.domain.states import (
     Approved,
     Decision,
     Denied,
+    EarlierRun,
     Lapsed,
     Outcome,
     Overdue,
-    Pending,
     Released,
     State,
     Withdrawn,
 )
 from approvals.domain.strictjson import canonical
+
+if TYPE_CHECKING:
+    from approvals.domain.call import ToolDefinition
 
 
 def protected_hash(approval: Approval) -> str:
@@ -35,9 +39,12 @@ def protected_hash(approval: Approval) -> str:
                 "channels": list(approval.channels),
                 "created_at": approval.created_at.isoformat(),
                 "decisions": [decision_facts(decision) for decision in approval.decisions],
+                "definition": _definition_facts(call.definition),
                 "digest": approval.digest,
+                "earlier_run": _earlier_facts(approval.earlier_run),
                 "expires_at": approval.expires_at.isoformat(),
                 "id": approval.id,
+                "idempotency_key": approval.idempotency_key,
                 "identity": approval.identity,
                 "justification": call.justification,
                 "message": approval.message,
@@ -51,10 +58,19 @@ def protected_hash(approval: Approval) -> str:
                 "state": _state_facts(approval.state),
                 "summary": approval.summary,
                 "timeout": approval.requirement.timeout // timedelta(microseconds=1),
+                "use_within": approval.requirement.use_within // timedelta(microseconds=1),
                 "version": approval.version,
             }
         )
     )
+
+
+def _definition_facts(definition: ToolDefinition | None) -> list[str] | None:
+    return [definition.name, definition.description, definition.hash] if definition else None
+
+
+def _earlier_facts(run: EarlierRun | None) -> list[str] | None:
+    return [str(run.status), run.at.isoformat()] if run else None
 
 
 def decision_facts(decision: Decision) -> dict[str, object]:
@@ -90,8 +106,6 @@ def _state_facts(state: State) -> dict[str, object]:
             }
             if state.outcome:
                 facts["outcome"] = _outcome_facts(state.outcome)
-        case Pending():
-            pass
     return facts
 
 
@@ -109,5 +123,6 @@ def _outcome_facts(outcome: Outcome) -> dict[str, object]:
         "delivered": outcome.delivered,
         "detail": outcome.detail,
         "result": outcome.result_hash,
+        "result_size": outcome.result_size,
         "status": str(outcome.status),
     }

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from approvals.domain.card import span
+from approvals.domain.card import denial_reason, span_in_words
 from approvals.domain.directory import approver_title
 from approvals.domain.display import shortened, visible
 from approvals.domain.states import (
     Approval,
+    Approved,
     CancelReason,
     Denied,
     Lapsed,
+    Outcome,
     Overdue,
+    Pending,
     Released,
     ReleaseStatus,
     Withdrawn,
@@ -65,12 +68,13 @@ class Refusal:
 
 def blocked(message: str, rule: str) -> Refusal:
     """The policy says no."""
-    why = message.rstrip(".") or "no rule permits it"
+    why = message.strip() or "no rule permits it"
+    why = why if why.endswith((".", "!", "?")) else f"{why}."
     return Refusal(
         code=Code.POLICY_DENIED,
         rule=rule,
         message=(
-            f"NOT EXECUTED: the policy does not allow this call: {visible(why)}. "
+            f"NOT EXECUTED: the policy does not allow this call: {visible(why)} "
             "Retrying will not help."
         ),
     )
@@ -106,7 +110,7 @@ def pending(approval: Approval) -> Refusal:
         approval_id=approval.id,
         message=(
             f"NOT EXECUTED YET: this call waits for a person until "
-            f"{approval.expires_at:%H:%M:%S} UTC ({approval.id}). Continue with other work, or "
+            f"{approval.expires_at:%H:%M} UTC ({approval.id}). Continue with other work, or "
             "send exactly the same call again to go on waiting; it will not be asked or run "
             "twice. Do not change the arguments."
         ),
@@ -116,14 +120,18 @@ def pending(approval: Approval) -> Refusal:
 
 
 def underway(approval: Approval) -> Refusal:
-    """Sent, and the answer takes longer than this request waits."""
+    """Approved, and the sending or its answer takes longer than this request waits."""
+    if isinstance(approval.state, Approved):
+        how = "NOT EXECUTED YET: the call was approved and is about to be sent."
+    else:
+        how = "SENT: the call was approved and sent, and its answer is not here yet."
     return Refusal(
         code=Code.PENDING,
         rule=approval.rule,
         approval_id=approval.id,
         message=(
-            "SENT: the call was approved and sent, and its answer is not here yet. Send exactly "
-            f"the same call again to get it; it will not run twice. ({approval.id})"
+            f"{how} Send exactly the same call again to get its answer; it will not run twice. "
+            f"({approval.id})"
         ),
         retry_allowed=True,
     )
@@ -157,14 +165,13 @@ def too_large_to_keep(approval: Approval) -> Refusal:
     )
 
 
-def refusal_of(approval: Approval, *, server_title: str) -> Refusal:
-    """What an ended approval means for the agent that waited for it.
-
-    Not for a release that succeeded or failed: there the tool's own result is the answer.
-    """
+def refusal_of(approval: Approval) -> Refusal:
+    """What the state of an approval means for the agent that asked, where there is no result."""
     match approval.state:
+        case Pending():
+            return pending(approval)
         case Denied():
-            return _denied(approval, server_title)
+            return _denied(approval)
         case Overdue():
             return _expired(approval)
         case Withdrawn(reason=reason):
@@ -177,28 +184,29 @@ def refusal_of(approval: Approval, *, server_title: str) -> Refusal:
                 "same call again to ask anew.",
                 retry_allowed=True,
             )
-        case Released() as state:
-            return _released(approval, state.release_status)
-    return pending(approval)
+        case Released(outcome=Outcome(status=status)):
+            return _released(approval, status)
+    return underway(approval)
 
 
-def _denied(approval: Approval, server_title: str) -> Refusal:
+def _denied(approval: Approval) -> Refusal:
     names = sorted(
         {approver_title(name) for stage in approval.requirement.stages for name in stage.approvers}
     )
-    reason = approval.decisions[-1].reason
+    reason = denial_reason(approval)
     given = f" Reason given by {' or '.join(names)}: {_quote(reason)}." if reason else ""
     return _ended(
         approval,
         Code.APPROVAL_DENIED,
-        f"a person denied this call. {_echo(approval)} did not reach {visible(server_title)}."
+        f"a person denied this call. {_echo(approval)} did not reach the "
+        f"{visible(approval.call.server)}."
         f"{given} Do not send this call again and do not seek the same effect with another "
         "tool. Tell your user what was denied and why, and ask how to continue.",
     )
 
 
 def _expired(approval: Approval) -> Refusal:
-    waited = span(approval.expires_at - approval.created_at)
+    waited = span_in_words(approval.expires_at - approval.created_at)
     return _ended(
         approval,
         Code.EXPIRED,
@@ -217,7 +225,7 @@ def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
                 "the policy changed while the call waited. What was asked is no longer what the "
                 "policy asks. Send the same call once more to have it judged anew."
             )
-        case CancelReason.DEFINITION_CHANGED:
+        case _:
             text = (
                 "the server changed the tool's definition while the call waited. What was "
                 "approved is no longer what would run. Read the tool list again first."
@@ -236,6 +244,8 @@ def _released(approval: Approval, status: ReleaseStatus) -> Refusal:
             "same call again to ask anew.",
             retry_allowed=True,
         )
+    if status is ReleaseStatus.SUCCEEDED:
+        return too_large_to_keep(approval)
     if status is ReleaseStatus.FAILED:
         return Refusal(
             code=Code.FAILED,

@@ -94,16 +94,15 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return found
 
 
-def _integer(lexeme: str) -> int:
+def _integer(lexeme: str) -> int | Number:
     if len(lexeme) > MAX_DIGITS + 1 or len(lexeme.lstrip("-")) > MAX_DIGITS:
         raise InvalidJson(f"A number has more than {MAX_DIGITS} digits.")
-    return int(lexeme)
+    return Number(lexeme) if lexeme == "-0" else int(lexeme)  # no int is minus zero
 
 
 def _number(lexeme: str) -> Number:
     parts = _LEXEME.fullmatch(lexeme)
-    if parts is None:  # the scanner only hands over numbers
-        raise InvalidJson("A number cannot be read.")
+    assert parts is not None  # noqa: S101 (the scanner only hands over numbers)
     if len(parts["whole"]) + len(parts["fraction"] or "") > MAX_DIGITS:
         raise InvalidJson(f"A number has more than {MAX_DIGITS} digits.")
     exponent = parts["exponent"] or "0"

@@ -32,7 +32,7 @@ def summarize(call: Call, *, template: str | None) -> str:
     arguments = call.shown_arguments
     if template is not None and all(n in arguments for n in PLACEHOLDER.findall(template)):
         named = set(PLACEHOLDER.findall(template))
-        text = PLACEHOLDER.sub(lambda match: _inline(arguments[match[1]]), template)
+        text = PLACEHOLDER.sub(lambda match: _inline(arguments[match[1]]), visible(template))
     else:
         scalars = [n for n, v in arguments.items() if not isinstance(v, list | dict)]
         named = set(scalars[:MAX_NAMED])
@@ -40,7 +40,7 @@ def summarize(call: Call, *, template: str | None) -> str:
             f"{shortened(visible(n), MAX_VALUE)} {_short(arguments[n])}"
             for n in scalars[:MAX_NAMED]
         )
-        text = f"{visible(call.tool.removeprefix(f'{call.server}_'))} {shown}".rstrip()
+        text = f"{visible(call.tool.removeprefix(f'{call.server}_') or call.tool)} {shown}".rstrip()
     left = len(set(arguments) - named)
     return f"{text} + {left} more" if left else text
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.refusal import (
     Refusal,
-    pending,
     refusal_of,
     too_large_to_keep,
-    underway,
     unreachable,
 )
 from approvals.domain.states import (
@@ -60,7 +58,7 @@ class Hold:
                 async with asyncio.timeout(self._longest.total_seconds()):
                     return await self._follow(approval, upstream)
             except TimeoutError:
-                return self._not_yet(await self._newest(approval))
+                return self._refusal(await self._newest(approval))
             except asyncio.CancelledError:
                 self._releases.client_left(approval)
                 raise
@@ -82,14 +80,14 @@ class Hold:
             approval = await self._waiting.until(approval.id, _moves, within=self._longest)
             match approval.state:
                 case Pending() if self._waiting.stopping:
-                    return self._not_yet(approval)
+                    return self._refusal(approval)
                 case Pending():
                     continue
                 case Approved():
                     if ended := await self._send(approval, upstream):
                         return ended
                 case Released(outcome=None) if self._waiting.stopping:
-                    return self._not_yet(approval)
+                    return self._refusal(approval)
                 case Released(outcome=None):
                     await self._waiting.until(approval.id, _has_ended, within=self._longest)
                 case Released():
@@ -110,17 +108,8 @@ class Hold:
             return Ended(approval=release.approval, answer=release.answer)
         return None
 
-    def _not_yet(self, approval: Approval) -> Ended:
-        match approval.state:
-            case Pending():
-                return Ended(approval=approval, refusal=pending(approval))
-            case Approved() | Released(outcome=None):
-                return Ended(approval=approval, refusal=underway(approval))
-        return self._refusal(approval)
-
     def _refusal(self, approval: Approval) -> Ended:
-        refusal = refusal_of(approval, server_title=f"the {approval.call.server}")
-        return Ended(approval=approval, refusal=refusal)
+        return Ended(approval=approval, refusal=refusal_of(approval))
 
     async def _newest(self, approval: Approval) -> Approval:
         return await self._store.approval(approval.id) or approval

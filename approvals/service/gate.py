@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from approvals.domain import approval as machine
 from approvals.domain.chain import Fact
 from approvals.domain.digest import digest, identity_text, requirement_hash
-from approvals.domain.directory import title
 from approvals.domain.policy.evaluate import DEFAULT_DENY, is_hidden, judge, not_bound
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refusal import Refusal, blocked, refusal_of
@@ -153,8 +152,7 @@ class Gate:
             case Pending() | Approved():
                 return await self._attach(last, call, verdict)
             case Denied(at=at) if verdict.requirement and self._clock.now() - at < DENY_MEMORY:
-                server = title(call.server)
-                return Refused(refusal=refusal_of(last, server_title=server), approval=last)
+                return Refused(refusal=refusal_of(last), approval=last)
         return None
 
     def _is_replay(self, call: Call, last: Approval) -> bool:

@@ -232,7 +232,7 @@ async def test_odd_keys_are_401_and_never_500(tmp_path: Path) -> None:
             "Bearer \xff\xfe",
             "Bearer " + "x" * 9000,
         ):
-            headers = {"authorization": value.encode("latin-1")}
+            headers = {b"authorization": value.encode("latin-1")}
             for path in ("/v1/approvals", "/mcp/up"):
                 response = await w.http.get(w.url + path, headers=headers)
                 assert response.status_code == 401, (value, path)

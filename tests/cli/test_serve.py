@@ -26,6 +26,13 @@ POLICY = {
 }
 
 
+WAIT = """
+import httpx2, sys
+url, key = sys.argv[1:]
+print(httpx2.get(url, headers={"authorization": key}, timeout=60, trust_env=False).json()["status"])
+"""
+
+
 @dataclass
 class Machine:
     """A folder as home and working folder, with one service on a free port."""
@@ -42,11 +49,11 @@ class Machine:
             "APPROVALS_PORT": str(self.port),
         }
 
-    def run(self, *words: str, code: int = 0, **more: str) -> str:
+    def run(self, *words: str, code: int = 0, more: dict[str, str] | None = None) -> str:
         done = subprocess.run(
             [APPROVALS, *words],
             cwd=self.folder,
-            env={**self.environment, **more},
+            env={**self.environment, **(more or {})},
             capture_output=True,
             text=True,
             timeout=60,
@@ -55,11 +62,11 @@ class Machine:
         assert done.returncode == code, (words, done.stdout, done.stderr)
         return done.stdout + done.stderr
 
-    def serve(self, **more: str) -> subprocess.Popen[str]:
+    def serve(self, more: dict[str, str] | None = None) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [APPROVALS, "serve"],
             cwd=self.folder,
-            env={**self.environment, **more},
+            env={**self.environment, **(more or {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -175,17 +182,17 @@ def test_keys_are_listed_and_revoked(running: Machine) -> None:
 
 
 def test_on_another_host_the_first_admin_is_made_by_hand(machine: Machine) -> None:
-    away = {"APPROVALS_HOST": "0.0.0.0"}  # noqa: S104 (only ever reached on loopback)
-    process = machine.serve(**away)
+    away = {"APPROVALS_HOST": "0.0.0.0"}
+    process = machine.serve(away)
     assert json.loads(machine.state.read_text())["key"] is None
-    refused = machine.run("keys", "create", "--first-admin", code=1, **away)
+    refused = machine.run("keys", "create", "--first-admin", code=1, more=away)
     assert "Another approvals server already uses" in refused
     process.terminate()
     assert process.wait(20) == 0
-    key = machine.run("keys", "create", "--first-admin", **away).strip()
+    key = machine.run("keys", "create", "--first-admin", more=away).strip()
     assert key.startswith("apk_")
-    process = machine.serve(**away)
-    assert "No approvals yet" in machine.run("list", APPROVALS_KEY=key)
+    process = machine.serve(away)
+    assert "No approvals yet" in machine.run("list", more={"APPROVALS_KEY": key})
     process.terminate()
     assert process.wait(20) == 0
 
@@ -206,13 +213,15 @@ def test_a_configuration_that_does_not_load_is_explained_and_nothing_starts(
 
 
 def test_a_bad_setting_is_explained(machine: Machine) -> None:
-    said = machine.run("serve", code=1, APPROVALS_PORT="eighty", APPROVALS_LOG_LEVEL="loud")
+    said = machine.run(
+        "serve", code=1, more={"APPROVALS_PORT": "eighty", "APPROVALS_LOG_LEVEL": "loud"}
+    )
     assert "APPROVALS_PORT must be a port number" in said
     assert "APPROVALS_LOG_LEVEL must be one of" in said
 
 
 def test_a_second_service_on_the_same_database_does_not_start(running: Machine) -> None:
-    said = running.run("serve", code=1, APPROVALS_PORT=str(free_port()))
+    said = running.run("serve", code=1, more={"APPROVALS_PORT": str(free_port())})
     assert "Another approvals server already uses" in said
 
 
@@ -260,8 +269,7 @@ def test_sigterm_ends_a_held_request_with_an_answer_and_the_call_stays_pending(
         [
             sys.executable,
             "-c",
-            "import httpx2,sys;print(httpx2.get(sys.argv[1],headers={'authorization':sys.argv[2]},"
-            "timeout=60,trust_env=False).json()['status'])",
+            WAIT,
             f"{running.url}/v1/approvals/{asked['id']}?wait=50",
             f"Bearer {key}",
         ],

@@ -42,6 +42,7 @@ from approvals.service.minting import RandomIds
 from tests.domain.builders import approval, call, decision
 
 if TYPE_CHECKING:
+    from approvals.domain.strictjson import Json
     from approvals.ports import KeyStore, Operation, Store
 
     class Engine(Store, KeyStore):
@@ -65,7 +66,7 @@ def parking(
         identity=identity or f"k:{IDS.token()}",
         created_at=created,
         expires_at=created + lasts,
-        **changes,
+        **changes,  # type: ignore[arg-type]
     )
     return machine.park(replace(asked, head=Head()), event_id=IDS.event())
 
@@ -147,7 +148,7 @@ class StoreContract:
     pytestmark = pytest.mark.anyio
 
     async def test_what_is_parked_is_read_back_exactly(self, store: Engine) -> None:
-        odd = {"a": "\0\u202e é", "n": 10**40, "deep": {"list": [1, None, True]}}
+        odd: dict[str, Json] = {"a": "\0\u202e é", "n": 10**40, "deep": {"list": [1, None, True]}}
         asked = await parked(
             store, call=call(odd, justification="because", session="s"), message="Ask."
         )
@@ -212,7 +213,7 @@ class StoreContract:
         self, store: Engine
     ) -> None:
         first, second = parking("k:same"), parking("k:same")
-        answers = await asyncio.gather(do(store, first), do(store, second))
+        answers = list(await asyncio.gather(do(store, first), do(store, second)))
         assert answers == [Applied(), Duplicate(existing_id=first.approval.id)]
         assert await store.approval(second.approval.id) is None
         assert await store.events(second.approval.id) == []

@@ -6,13 +6,14 @@ import asyncio
 import resource
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from approvals.domain.states import Approval
 from approvals.errors import ApprovalsError, Overloaded, Unavailable, Undetermined
 from approvals.ports import Applied
 from approvals.storage import writer as writing
@@ -69,11 +70,12 @@ async def test_a_failing_write_in_the_middle_of_a_group_loses_nothing_acknowledg
         await _fill_and_recover(tmp_path, free=lift)
 
 
-async def _fill_and_recover(folder: Path, *, free: object) -> None:
+async def _fill_and_recover(folder: Path, *, free: Callable[[], None]) -> None:
     """Write groups until the disk says no, then make room: what was answered is true."""
     (folder / "ballast").write_bytes(b"x" * 200_000)
     engine = opened(folder / "test.db")
-    kept, refused = [], []
+    kept: list[Approval] = []
+    refused: list[Approval] = []
     for _ in range(40):
         made = [parking() for _ in range(20)]
         answers = await asyncio.gather(*(do(engine, one) for one in made), return_exceptions=True)
@@ -83,7 +85,6 @@ async def _fill_and_recover(folder: Path, *, free: object) -> None:
         if len(refused) > 30:
             break
     assert refused, "the disk never filled"
-    assert callable(free)
     free()
     for approval in kept:
         assert await is_whole(engine, approval)
@@ -160,7 +161,7 @@ class LosingStore:
         losing = self
 
         class Connection(sqlite3.Connection):
-            def execute(self, sql: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
+            def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
                 cursor = super().execute(sql, *values)  # type: ignore[arg-type]
                 if sql == "COMMIT" and losing._armed:
                     losing._armed = False
@@ -196,7 +197,7 @@ def small_disk(path: Path, *, kilobytes: int) -> Iterator[Path]:
 
 
 @contextmanager
-def limited_file_size(size: int) -> Iterator[object]:
+def limited_file_size(size: int) -> Iterator[Callable[[], None]]:
     """No file of this process may grow past `size` bytes: writes beyond it fail (EFBIG)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 

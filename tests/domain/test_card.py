@@ -67,7 +67,7 @@ def test_the_card_says_what_how_bad_who_asks_what_exactly_and_what_if_nobody_ans
         ("Agent", "trader-bot (owner Alice)"),
         ("Server", "exchange"),
         ("Tool", "binance_us_cancel_order"),
-        ("Needs", "1 of everyone"),
+        ("Needs", "1 of 2 people"),
         ("So far", "nobody"),
     )
     assert shown.arguments == (
@@ -165,7 +165,14 @@ def test_names_of_tool_and_server_are_escaped() -> None:
 def test_every_stage_is_named_with_the_people_it_needs() -> None:
     desk = Stage(approvers=frozenset({"group:trading", "person:alice"}), required=2)
     asked = approval(Requirement(stages=(desk, Stage())))
-    assert needs(asked) == "2 of Alice or trading, and 1 of everyone"
+    assert needs(asked, PEOPLE) == "2 of 2 people in Alice or trading, and 1 of 2 people"
+
+
+def test_a_summary_that_begins_with_a_name_keeps_its_capitals_on_the_lock_screen() -> None:
+    shown = card(approval(summary="BTC sell"), directory=PEOPLE, now=NOON)
+    assert "wants to BTC sell." in shown.lock_screen
+    long = card(approval(call=call(agent="a" * 100)), directory=PEOPLE, now=NOON)
+    assert len(long.lock_screen) <= 120
 
 
 def test_who_has_answered_so_far_is_named() -> None:
@@ -230,7 +237,7 @@ def test_a_long_description_is_cut_and_an_empty_one_left_out() -> None:
             cancel(
                 approval(), CancelReason.CANCELLED, actor="agent:x", now=LATER, event_id="e"
             ).after,
-            "Cancelled (cancelled)",
+            "Cancelled",
         ),
         (
             lapse(answered(), now=NOON + 6 * MINUTE, event_id="e").after,

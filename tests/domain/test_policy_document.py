@@ -12,8 +12,6 @@ from approvals.domain.risk import UNKNOWN, Category, Level, risk_of
 from approvals.domain.strictjson import Json, parse
 from approvals.errors import ConfigurationInvalid
 
-PARKS = '{"deny_if": [{"conditions": [], "on_deny": "Requires human approval."}]}'
-
 
 def policy(text: str, *, fallback: ApprovalSettings | None = None) -> Policy:
     return read_policy(parse(text.encode()), source="policy.json", fallback=fallback)
@@ -324,3 +322,8 @@ def test_a_wording_that_almost_asks_for_a_person_is_pointed_out() -> None:
     }
     assert near_misses(document) == ["/tools/a/deny_if/0/on_deny", "/tools/c/deny_if/1/on_deny"]
     assert near_misses({}) == []
+
+
+def test_a_tool_without_a_name_is_refused() -> None:
+    document = '{"version": "1", "default": "deny", "tools": {"": {}}}'
+    assert problems(document) == ("/tools/: is no tool name",)

@@ -21,6 +21,7 @@ from approvals.domain.states import (
     CancelReason,
     Decision,
     Denied,
+    EarlierRun,
     Lapsed,
     Outcome,
     Overdue,
@@ -73,6 +74,8 @@ OF_THE_APPROVAL: dict[str, object] = {
     "revision": 2,
     "decisions": (SAID,),
     "state": APPROVED,
+    "earlier_run": EarlierRun(status=ReleaseStatus.FAILED, at=NOON),
+    "idempotency_key": "k-1",
 }
 OF_THE_CALL: dict[str, object] = {
     "agent": "other-bot",
@@ -118,6 +121,7 @@ OF_AN_OUTCOME: dict[str, object] = {
     "at": LATER + MOMENT,
     "delivered": False,
     "result_hash": None,
+    "result_size": 3,
 }
 
 
@@ -162,6 +166,7 @@ def test_who_has_to_approve_is_protected(field: str, value: object) -> None:
         Requirement(ordered=True),
         Requirement(exclude_owner=False),
         Requirement(timeout=timedelta(minutes=15) + MOMENT),
+        Requirement(use_within=timedelta(minutes=5) + MOMENT),
     ],
 )
 def test_how_the_stages_are_asked_and_for_how_long_is_protected(requirement: Requirement) -> None:
@@ -231,6 +236,17 @@ def test_how_a_release_ended_is_protected(field: str, value: object) -> None:
     assert in_state(replace(SENT, outcome=other)) != in_state(replace(SENT, outcome=RAN))
 
 
+@pytest.mark.parametrize("field", ["name", "description", "hash"])
+def test_what_the_server_said_of_the_tool_is_protected(field: str) -> None:
+    said = ToolDefinition(name="t", description="d", hash="sha256:d")
+    other = replace(said, **{field: "other"})
+    hashes = {
+        protected_hash(with_changes(call=replace(ASKED.call, definition=definition)))
+        for definition in (None, said, other)
+    }
+    assert len(hashes) == 3
+
+
 def test_the_head_of_the_stream_is_not_part_of_what_the_stream_protects() -> None:
     assert protected_hash(with_changes(head=Head(seq=9, hash="x"))) == protected_hash(ASKED)
 
@@ -240,20 +256,12 @@ def test_the_hash_does_not_need_the_arguments_so_that_they_can_be_erased() -> No
     assert protected_hash(with_changes(call=erased)) == protected_hash(ASKED)
 
 
-# Neither promised to be protected nor promised not to be.
-UNDECIDED = {
-    Approval: {"earlier_run", "idempotency_key"},
-    Requirement: {"use_within"},
-    Outcome: {"result_size"},
-}
-
-
 @pytest.mark.parametrize(
     ("kind", "tested"),
     [
         (Approval, {*OF_THE_APPROVAL, "call", "requirement", "risk", "head"}),
         (Call, {*OF_THE_CALL, *THROUGH_THE_DIGEST}),
-        (Requirement, {"stages", "ordered", "exclude_owner", "timeout"}),
+        (Requirement, {"stages", "ordered", "exclude_owner", "timeout", "use_within"}),
         (Stage, set(OF_A_STAGE)),
         (Decision, set(OF_A_DECISION)),
         (Released, {*OF_A_RELEASE, "approved"}),
@@ -262,4 +270,4 @@ UNDECIDED = {
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_a_new_field_is_not_forgotten_here(kind: type, tested: set[str]) -> None:
-    assert {field.name for field in fields(kind)} == tested | UNDECIDED.get(kind, set())
+    assert {field.name for field in fields(kind)} == tested

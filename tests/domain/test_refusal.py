@@ -18,7 +18,7 @@ TRADING = Requirement(stages=(Stage(approvers=frozenset({"group:trading"})),))
 
 
 def told(after: Approval) -> Refusal:
-    return refusal_of(after, server_title="the exchange")
+    return refusal_of(after)
 
 
 def answered(
@@ -94,7 +94,7 @@ def test_an_expired_call_may_be_sent_once_more() -> None:
         approval_id=ID,
         retry_allowed=True,
         message=(
-            "NOT EXECUTED: nobody answered within 15 min, so the call was denied. You may ask "
+            "NOT EXECUTED: nobody answered within 15 minutes, so the call was denied. You may ask "
             "your user to alert an approver, then send the same call once more. "
             "(apr_0123456789abcdef)"
         ),
@@ -109,7 +109,7 @@ def test_a_pending_call_may_be_waited_for() -> None:
         retry_allowed=True,
         expires_at=NOON + 15 * MINUTE,
         message=(
-            "NOT EXECUTED YET: this call waits for a person until 12:15:00 UTC "
+            "NOT EXECUTED YET: this call waits for a person until 12:15 UTC "
             "(apr_0123456789abcdef). Continue with other work, or send exactly the same call "
             "again to go on waiting; it will not be asked or run twice. Do not change the "
             "arguments."
@@ -254,17 +254,29 @@ def test_a_call_that_could_not_be_judged_was_not_run() -> None:
     )
 
 
+def test_a_call_that_ran_and_whose_result_is_gone_is_not_sent_again() -> None:
+    said = refusal_of(released(ReleaseStatus.SUCCEEDED))
+    assert said.message.startswith("EXECUTED: the call was approved and ran")
+    assert not said.retry_allowed
+
+
 def test_a_call_that_is_underway_does_not_run_twice() -> None:
-    assert refusal.underway(answered()) == Refusal(
-        code=Code.PENDING,
-        rule=RULE,
-        approval_id=ID,
-        retry_allowed=True,
-        message=(
-            "SENT: the call was approved and sent, and its answer is not here yet. Send exactly "
-            "the same call again to get it; it will not run twice. (apr_0123456789abcdef)"
-        ),
-    )
+    approved = answered()
+    sent = send(approved, token="t", process="p", now=NOON + MINUTE, event_id="evt_2").after
+    for asked, how in (
+        (approved, "NOT EXECUTED YET: the call was approved and is about to be sent."),
+        (sent, "SENT: the call was approved and sent, and its answer is not here yet."),
+    ):
+        assert refusal.refusal_of(asked) == Refusal(
+            code=Code.PENDING,
+            rule=RULE,
+            approval_id=ID,
+            retry_allowed=True,
+            message=(
+                f"{how} Send exactly the same call again to get its answer; it will not run "
+                "twice. (apr_0123456789abcdef)"
+            ),
+        )
 
 
 def test_an_approved_call_whose_server_is_away_may_be_sent_again_soon() -> None:

@@ -57,7 +57,7 @@ def main() -> None:
     app = create_app(
         settings,
         hold=timedelta(seconds=30),
-        wrap_store=lambda store: KillingStore(store, point),  # type: ignore[arg-type,return-value]
+        wrap_store=lambda store: KillingStore(store, point),
     )
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 

@@ -53,7 +53,7 @@ async def test_a_call_that_nobody_answers_is_denied_by_its_timeout(
     async with world(tmp_path, timeout="1s") as w, w.agent(era) as agent:
         result = await agent.call_tool("act", {"what": "x"})
         assert result.is_error
-        assert text(result).startswith("NOT EXECUTED: nobody answered within 1 s")
+        assert text(result).startswith("NOT EXECUTED: nobody answered within 1 second")
         assert w.upstream.calls == 0
 
 

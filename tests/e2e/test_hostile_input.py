@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -102,7 +103,7 @@ async def test_twenty_mebibytes_are_refused_without_being_read_whole(tmp_path: P
     async with world(tmp_path) as w:
         sent = 0
 
-        async def endless() -> object:
+        async def endless() -> AsyncIterator[bytes]:
             nonlocal sent
             for _ in range(320):
                 sent += 65536

@@ -73,10 +73,11 @@ def _default(place: Place) -> Ruling:
 
 
 def _is_exact_name(name: str, place: Place) -> bool:
-    if "*" in name:
+    if not name:
+        place.wrong("is no tool name")
+    elif "*" in name:
         place.wrong("tool names with * are not read yet; list each tool")
-        return False
-    return True
+    return bool(name) and "*" not in name
 
 
 def _tool(place: Place) -> ToolPolicy:
@@ -85,7 +86,7 @@ def _tool(place: Place) -> ToolPolicy:
     approvals += [_approval_rule(p) for p in place.child("require_approval_if").items()]
     action = place.child("action").one_of((Ruling.ALLOW, Ruling.DENY, Ruling.REQUIRE_APPROVAL))
     reason = place.child("reason").text() or ""
-    if place.child("reason").exists and action is None:
+    if place.child("reason").exists and not place.child("action").exists:
         place.child("reason").wrong("stands beside `action` only")
     by_action = Rule(pointer=f"{place.pointer}/action", message=reason)
     if action == Ruling.DENY:

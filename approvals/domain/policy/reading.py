@@ -169,10 +169,9 @@ def _approvers(place: Place) -> frozenset[str] | None:
         if name != EVERYONE and not (kind in {"person", "group"} and who):
             item.wrong("must be person:NAME, group:NAME or everyone")
         names.append(name)
-    if not names:
+    if not names and place.value == []:
         place.wrong("names nobody; leave it out for everyone")
-        return None
-    return frozenset(names)
+    return frozenset(names) or None
 
 
 def _escaped(name: str) -> str:
