@@ -18,11 +18,13 @@ from approvals.api.document import OPERATIONS, openapi
 from approvals.api.problems import error_page
 from approvals.channels.log import LogChannel
 from approvals.config.load import load, names_people
+from approvals.errors import ConfigurationInvalid
 from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
 from approvals.gateway.hold import Hold
 from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
+from approvals.gateway.upstream_http import Pools
 from approvals.hosts import HostCheck
 from approvals.jobs import Jobs
 from approvals.outbound import Outbound
@@ -30,7 +32,7 @@ from approvals.service.approvals import Approvals
 from approvals.service.delivery import Deliveries
 from approvals.service.gate import Gate
 from approvals.service.identity import Identity
-from approvals.service.keyring import Keyring
+from approvals.service.keyring import MIN_SECRET, Keyring
 from approvals.service.minting import RandomIds
 from approvals.service.release import Releases
 from approvals.service.services import Services
@@ -95,7 +97,6 @@ async def open_services(
             store=store,
             approvals=approvals,
             gate=gate,
-            waiting=waiting,
             clock=clock,
             ids=ids,
             signals=waiting,
@@ -117,20 +118,22 @@ async def open_services(
         if lost := await releases.recover():
             logger.warning("%d calls were being sent when the service stopped", lost)
         await approvals.expire_due()
-        outbound = Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT)
-        sending = Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False)
+        pools = Pools(
+            passing=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
+            reading=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
+            sending=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
+        )
         gateway = Gateway(
             rulebook=rulebook,
             identity=services.identity,
             relay=Relay(
                 gate=gate,
                 hold=Hold(store=store, waiting=waiting, releases=releases, longest=hold),
+                releases=releases,
             ),
-            releases=releases,
             sessions=Sessions(keyring),
             catalogue=Catalogue(),
-            outbound=outbound,
-            sending=sending,
+            pools=pools,
             upstream_timeout=settings.upstream_timeout,
         )
         try:
@@ -139,8 +142,7 @@ async def open_services(
             waiting.stop()
             await releases.drain(within=settings.upstream_timeout)
             await gateway.close()
-            await outbound.close()
-            await sending.close()
+            await pools.close()
 
 
 def create_app(
@@ -207,6 +209,12 @@ def _secret_beside(database: Path) -> bytes:
     """The secret key of an SQLite deployment, made at first start, readable by its owner only."""
     path = database.with_name(database.name + ".secret")
     if not path.exists():
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(secrets.token_hex(32))
-    return path.read_text().strip().encode()
+        fresh = path.with_name(path.name + ".new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600, exist_ok=False)
+        fresh.write_text(secrets.token_hex(32))
+        fresh.replace(path)
+    secret = path.read_text().strip().encode()
+    if len(secret) < MIN_SECRET:
+        raise ConfigurationInvalid(str(path), ["is no secret key; restore it, or remove it"])
+    return secret

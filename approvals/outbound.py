@@ -31,10 +31,14 @@ MAX_ANSWER = 16 * 1024 * 1024
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.ip_network("::/96")
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 # Services that hand out credentials to whoever is on the machine; two of them look public.
 _METADATA = frozenset(
-    map(ipaddress.ip_address, ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "192.0.0.192"))
+    map(
+        ipaddress.ip_address,
+        ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+    )
 )
 
 
@@ -145,7 +149,7 @@ def check_address(address: Address, *, allow_private: bool) -> None:
     address = _embedded(address)
     if address in _METADATA or address.is_link_local:
         raise Blocked("link-local and metadata addresses are never reached")
-    if address.is_multicast or address.is_unspecified or _is_reserved(address):
+    if address.is_multicast or address in _THIS_NETWORK or _is_reserved(address):
         raise Blocked("this is no address of a server")
     if not allow_private and (not address.is_global or address in _SHARED):
         raise Blocked("private and loopback addresses are not allowed here")
@@ -206,7 +210,7 @@ def _embedded(address: Address) -> Address:
 
 
 def _is_reserved(address: Address) -> bool:
-    return address.is_reserved and not address.is_loopback
+    return (address.is_reserved or address.is_unspecified) and not address.is_loopback
 
 
 def _host(url: str) -> bytes:

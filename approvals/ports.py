@@ -67,7 +67,16 @@ class ListFilter:
     server: str | None = None
     tool: str | None = None
     limit: int = 50
+    max_bytes: int = 2 * 1024 * 1024
     after: tuple[datetime, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Some approvals, youngest first, and whether there are older ones."""
+
+    approvals: Sequence[Approval]
+    more: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,8 +160,8 @@ class Store(Protocol):
         """The newest version of each."""
         ...
 
-    async def page(self, filter_: ListFilter) -> Sequence[Approval]:
-        """Approvals, youngest first, at most `limit`."""
+    async def page(self, filter_: ListFilter) -> Page:
+        """At most `limit` approvals, and no more than have `max_bytes` of arguments, but one."""
         ...
 
     async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
@@ -201,6 +210,10 @@ class KeyStore(Protocol):
 
     async def keys(self) -> Sequence[KeyRecord]:
         """All keys, youngest first."""
+        ...
+
+    async def key_by_id(self, key_id: str) -> KeyRecord | None:
+        """The key with this id, revoked or not."""
         ...
 
     async def revoke_key(self, key_id: str, *, at: datetime) -> bool:
@@ -273,14 +286,17 @@ SendOutcome = Answered | NotSent | Unanswered
 class Upstream(Protocol):
     """One server, reached on behalf of one waiting request. Never sends a call twice."""
 
-    async def open(self) -> None:
-        """Make ready to send; raises Unavailable when the server cannot be reached."""
-        ...
-
     async def definition_hash(self, tool: str) -> str | None:
-        """What the server says of the tool now; None when it does not list it."""
+        """What the server says of the tool now; None when it does not list it.
+
+        Raises Unavailable when the server cannot be asked.
+        """
         ...
 
-    async def call(self, tool: str, arguments: str) -> SendOutcome:
-        """Send exactly one `tools/call` with these canonical arguments."""
+    async def prepare(self, tool: str, arguments: str) -> None:
+        """Make the one request ready, so that sending it needs nothing but the socket."""
+        ...
+
+    async def send(self) -> SendOutcome:
+        """Send exactly one `tools/call`, as prepared."""
         ...

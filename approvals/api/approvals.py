@@ -18,13 +18,14 @@ from approvals.domain.states import Answer, Approval, Pending, Status
 from approvals.errors import Forbidden, InvalidFilter, InvalidInput
 from approvals.ports import ListFilter
 from approvals.service.approvals import Answering
-from approvals.service.gate import Allowed, Arrival, HandedOver, Held, Refused
+from approvals.service.gate import Allowed, Arrival, Held, Refused, Undelivered
 from approvals.service.identity import AgentPrincipal
 from approvals.service.waiting import MAX_LONG_POLL
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from approvals.domain.call import ToolDefinition
     from approvals.service.identity import Principal
 
 MAX_PAGE = 200
@@ -46,7 +47,7 @@ async def create(request: Request) -> Response:
         agent=by.name,
         owner=by.owner,
         session=body.session,
-        definition=read_definition(body.definition) if body.definition is not None else None,
+        definition=_definition(body),
         justification=body.justification,
         argument_order=tuple(body.arguments),
     )
@@ -78,30 +79,33 @@ async def get(request: Request) -> Response:
     return _one(request, by, approval)
 
 
-async def page(request: Request) -> Response:
+async def list_approvals(request: Request) -> Response:
     """Approvals that the asker may see, youngest first."""
     by = await principal(request)
-    found = await services(request).approvals.page(by, filter_ := _filter(request))
+    page = await services(request).approvals.page(by, _filter(request))
     directory = services(request).rulebook.directory
-    more = len(found) == filter_.limit
     return answer(
         {
-            "approvals": [approval_resource(a, viewer=by, directory=directory) for a in found],
-            "next_cursor": _cursor(found[-1]) if more else None,
+            "approvals": [
+                approval_resource(a, viewer=by, directory=directory) for a in page.approvals
+            ],
+            "next_cursor": _cursor(page.approvals[-1]) if page.more else None,
         }
     )
 
 
 async def approve(request: Request) -> Response:
     """Say yes to exactly what the digest names."""
+    by = await principal(request)
     body = await bodies.read(request, bodies.Approve)
-    return await _decide(request, Answer.APPROVE, body.digest, body.reason)
+    return await _decide(request, by, Answer.APPROVE, body)
 
 
 async def deny(request: Request) -> Response:
     """Say no."""
+    by = await principal(request)
     body = await bodies.read(request, bodies.Deny)
-    return await _decide(request, Answer.DENY, body.digest, body.reason)
+    return await _decide(request, by, Answer.DENY, body)
 
 
 async def cancel(request: Request) -> Response:
@@ -138,7 +142,7 @@ OPERATIONS = (
         method="GET",
         path="/v1/approvals",
         summary="List approvals",
-        handler=page,
+        handler=list_approvals,
         query=sorted(_FILTERS),
         answers={200: "a page", 422: "invalid_filter"},
     ),
@@ -185,12 +189,20 @@ OPERATIONS = (
 
 
 async def _decide(
-    request: Request, said: Answer, digest: str | None, reason: str | None
+    request: Request, by: Principal, said: Answer, body: bodies.Approve | bodies.Deny
 ) -> Response:
-    by = await principal(request)
-    answering = Answering(answer=said, digest=digest, reason=reason, channel="rest")
+    answering = Answering(answer=said, digest=body.digest, reason=body.reason, channel="rest")
     approval = await services(request).approvals.decide(by, request.path_params["id"], answering)
     return _one(request, by, approval)
+
+
+def _definition(body: bodies.NewCall) -> ToolDefinition | None:
+    if body.definition is None:
+        return None
+    definition = read_definition(body.definition)
+    if definition.name != body.tool:
+        raise InvalidInput("`definition` is of another tool.")
+    return definition
 
 
 def _arrived(request: Request, by: AgentPrincipal, arrival: Arrival) -> Response:
@@ -201,7 +213,7 @@ def _arrived(request: Request, by: AgentPrincipal, arrival: Arrival) -> Response
             verdict = str(Ruling.ALLOW)
         case Refused():
             verdict, refusal, approval = str(Ruling.DENY), arrival.refusal, arrival.approval
-        case Held() | HandedOver():
+        case Held() | Undelivered():
             approval = arrival.approval
             status = 201 if isinstance(arrival, Held) and arrival.created else 200
     return answer(
@@ -285,8 +297,8 @@ def _after(cursor: str | None) -> tuple[datetime, str] | None:
         text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
         at, _, id_ = text.partition(" ")
         moment = datetime.fromisoformat(at)
-    except (UnicodeError, binascii.Error, ValueError):
+        if moment.utcoffset() is None:
+            raise ValueError
+        return moment.astimezone(UTC), id_
+    except (UnicodeError, binascii.Error, ValueError, OverflowError):
         raise InvalidFilter("`cursor` is not one that a list gave.") from None
-    if moment.tzinfo is None:
-        raise InvalidFilter("`cursor` is not one that a list gave.")
-    return moment.astimezone(UTC), id_

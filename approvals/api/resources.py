@@ -55,9 +55,9 @@ def approval_resource(
         "rule": approval.rule,
         "message": approval.message,
         "justification": call.justification,
-        "requirement": _requirement(approval.requirement),
+        "requirement": _requirement(approval.requirement, viewer),
         "progress": _progress(approval),
-        "decisions": [_decision(decision) for decision in approval.decisions],
+        "decisions": [_decision(decision, viewer) for decision in approval.decisions],
         "viewer": _viewer(approval, viewer, directory),
         "created_at": _time(approval.created_at),
         "expires_at": _time(approval.expires_at),
@@ -98,12 +98,12 @@ def _status_reason(approval: Approval) -> str | None:
     return None
 
 
-def _requirement(requirement: Requirement) -> dict[str, object]:
+def _requirement(requirement: Requirement, viewer: Principal) -> dict[str, object]:
     return {
         "stages": [
             {
                 "name": stage.name,
-                "approvers": sorted(stage.approvers),
+                "approvers": _approvers(stage.approvers, viewer),
                 "required": stage.required,
                 "deny_threshold": stage.deny_threshold,
                 "min_assurance": stage.assurance.word,
@@ -115,6 +115,13 @@ def _requirement(requirement: Requirement) -> dict[str, object]:
     }
 
 
+def _approvers(approvers: frozenset[str], viewer: Principal) -> list[str]:
+    """An agent is told groups, and no person's name."""
+    if isinstance(viewer, PersonPrincipal):
+        return sorted(approvers)
+    return sorted({"person" if name.startswith("person:") else name for name in approvers})
+
+
 def _progress(approval: Approval) -> list[dict[str, object]]:
     counted = zip(approval.requirement.stages, approval.tally.approved, strict=True)
     return [
@@ -123,9 +130,9 @@ def _progress(approval: Approval) -> list[dict[str, object]]:
     ]
 
 
-def _decision(decision: Decision) -> dict[str, object]:
+def _decision(decision: Decision, viewer: Principal) -> dict[str, object]:
     return {
-        "person": decision.person,
+        "person": decision.person if isinstance(viewer, PersonPrincipal) else None,
         "decision": str(decision.answer),
         "reason": decision.reason,
         "channel": decision.channel,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from approvals.cli.connection import connect
-from approvals.client import ApiError
+from approvals.client import ApiError, exact_json
 from approvals.domain.display import visible
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def list_(*, status: str | None, as_json: bool, url: str | None, key: str | None
     with connect(url, key) as client:
         found = client.approvals(**({"status": status} if status else {}))
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(exact_json(found))
         return
     for approval in found:
         typer.echo(
@@ -38,7 +37,7 @@ def show(id_: str, *, as_json: bool, url: str | None, key: str | None) -> None:
     """The whole call."""
     with connect(url, key) as client:
         approval = _find(client, id_)
-    typer.echo(json.dumps(approval, indent=2) if as_json else "\n".join(_lines(approval)))
+    typer.echo(exact_json(approval) if as_json else "\n".join(_lines(approval)))
 
 
 def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: str | None) -> None:
@@ -97,7 +96,7 @@ def _lines(approval: dict[str, Any]) -> list[str]:
         f"  Tool     {visible(approval['tool'])} on {visible(approval['server'])}",
         f"  Needs    {visible(needs)}",
         *(
-            f"    {visible(name):<12} {visible(json.dumps(value, ensure_ascii=False))}"
+            f"    {visible(name):<12} {visible(exact_json(value))}"
             for name, value in approval["arguments"].items()
         ),
         f"    (all {len(approval['arguments'])} arguments shown)",

@@ -17,8 +17,10 @@ def connect(url: str | None, key: str | None) -> Client:
     """A client of the service that is meant. Raises Unreachable when none is known."""
     from_url, from_key = client_environment()
     state = read_state()
-    url = url or from_url or state.get("url")
-    key = key or from_key or state.get("key")
+    key = key or from_key
+    url = url or from_url
+    if url is None or url == state.get("url"):  # its key is for its own URL only
+        url, key = state.get("url"), key or state.get("key")
     if not url:
         raise Unreachable("approvals is not running here. Start it with: approvals serve")
     if not key:

@@ -39,6 +39,7 @@ def serve() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that is skipped is normal
     asyncio.run(_serve(settings))
 
 

@@ -123,3 +123,15 @@ class Exact(str):
     """A number with fraction or exponent, as the digits it was written with."""
 
     __slots__ = ()
+
+
+def exact_json(value: object) -> str:
+    """A value that this client gave, as JSON with the numbers as they came."""
+    if isinstance(value, Exact):
+        return str(value)
+    if isinstance(value, dict):
+        members = (f"{json.dumps(name)}: {exact_json(item)}" for name, item in value.items())
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(exact_json(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

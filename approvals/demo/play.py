@@ -129,7 +129,7 @@ class _Play:
     async def _held(self) -> Approval:
         """The newest pending approval, once there is one."""
         waiting = ListFilter(statuses=frozenset({Status.PENDING}), limit=1)
-        while not (found := await self._stage.services.store.page(waiting)):  # noqa: ASYNC110
+        while not (found := (await self._stage.services.store.page(waiting)).approvals):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return found[0]
 

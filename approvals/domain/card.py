@@ -6,9 +6,11 @@ what → how bad → who asks → exactly which arguments → what is unusual �
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.domain.call import Executor
 from approvals.domain.directory import EVERYONE, Directory, approver_title, title
 from approvals.domain.display import flags_of, shortened, visible
 from approvals.domain.rights import owner_line
@@ -29,6 +31,7 @@ from approvals.domain.states import (
 from approvals.domain.summary import json_shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from approvals.domain.quorum import Stage
@@ -78,7 +81,7 @@ def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
             ("Needs", needs(approval, directory)),
             ("So far", so_far(approval)),
         ),
-        arguments=tuple(_line(*argument) for argument in call.shown_arguments.items()),
+        arguments=_lines(call.shown_arguments),
         notes=tuple(_notes(approval, directory, now)),
         outcome=outcome_line(approval),
         deadline=deadline_line(approval, now),
@@ -183,13 +186,19 @@ _RAN = {
 }
 
 
-def _line(name: str, value: Json) -> ArgumentLine:
-    shown = json_shown(value)
-    return ArgumentLine(
-        name=visible(name),
-        value=shown,
-        flags=tuple(dict.fromkeys([*flags_of(name, name=True), *value_flags(shown)])),
+def _lines(arguments: Mapping[str, Json]) -> tuple[ArgumentLine, ...]:
+    folded = Counter(name.casefold() for name in arguments)
+    return tuple(
+        _line(name, value, twin=folded[name.casefold()] > 1) for name, value in arguments.items()
     )
+
+
+def _line(name: str, value: Json, *, twin: bool) -> ArgumentLine:
+    shown = json_shown(value)
+    flags = [*flags_of(name, name=True), *value_flags(shown)]
+    if twin:  # a tool that reads names without regard to case takes one of the two
+        flags.append("another name differs only in case")
+    return ArgumentLine(name=visible(name), value=shown, flags=tuple(dict.fromkeys(flags)))
 
 
 def value_flags(shown: str) -> list[str]:
@@ -212,7 +221,8 @@ def _notes(approval: Approval, directory: Directory, now: datetime) -> list[str]
     definition = approval.call.definition
     if definition and definition.description:
         said = shortened(visible(" ".join(definition.description.split())), MAX_DESCRIPTION)
-        notes.append(f'The server says: "{said}"')
+        who = "server" if approval.call.executor is Executor.GATEWAY else "calling program"
+        notes.append(f'The {who} says: "{said}"')
     if approval.call.justification:
         said = visible(approval.call.justification)
         notes.append(f'The agent says (its own words): "{said}"')

@@ -191,7 +191,7 @@ def refusal_of(approval: Approval) -> Refusal:
 
 def _denied(approval: Approval) -> Refusal:
     names = sorted(
-        {approver_title(name) for stage in approval.requirement.stages for name in stage.approvers}
+        {_group(name) for stage in approval.requirement.stages for name in stage.approvers}
     )
     reason = denial_reason(approval)
     given = f" Reason given by {' or '.join(names)}: {_quote(reason)}." if reason else ""
@@ -275,6 +275,11 @@ def _ended(approval: Approval, code: Code, text: str, *, retry_allowed: bool = F
         message=f"NOT EXECUTED: {text} ({approval.id})",
         retry_allowed=retry_allowed,
     )
+
+
+def _group(approver: str) -> str:
+    """The agent is told the group, and no person's name."""
+    return "an approver" if approver.startswith("person:") else approver_title(approver)
 
 
 def _echo(approval: Approval) -> str:

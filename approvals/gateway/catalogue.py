@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.call import ToolDefinition, read_definition
-from approvals.errors import InvalidArguments
+from approvals.errors import InvalidArguments, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from approvals.domain.strictjson import Json
 
 logger = logging.getLogger(__name__)
 
 FRESH = timedelta(seconds=30)
-"""How old a read list may be when a call is judged or released by it."""
+"""How old a read list may be when a call is judged by it."""
+FRESH_FOR_RELEASE = timedelta(seconds=5)
+"""The same when an approved call is about to be sent."""
 
 Entry = dict[str, "Json"]
+Read = Callable[[], Awaitable[Sequence[Entry]]]
+
+
+class SessionLost(Unavailable):
+    """The server does not know this request's session any more: its client has to start anew."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,24 +52,47 @@ class _Listed:
 
 
 class Catalogue:
-    """The tools of each server, read again when they are older than 30 s or a name is missing."""
+    """The tools of each server, read again when they are too old or a name is missing."""
 
     def __init__(self) -> None:
         self._listed: defaultdict[str, _Listed] = defaultdict(_Listed)
-        self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def find(
-        self, server: str, name: str, read: Callable[[], Awaitable[Sequence[Entry]]]
+        self, server: str, name: str, read: Read, *, max_age: timedelta = FRESH
     ) -> Tool | None:
-        """The tool, or None when the server, asked just now, does not list it."""
+        """The tool, or None when the server, asked just now, does not list it.
+
+        Whoever comes while the list is being read waits for that reading, also for its failure:
+        a server that hangs makes callers wait once, not in a row.
+        """
         tool = self._listed[server].tools.get(name)
-        if tool is not None and self._is_fresh(server):
+        if tool is not None and self._age(server) < max_age.total_seconds():
             return tool
-        async with self._reading[server]:
-            tool = self._listed[server].tools.get(name)
-            if tool is None or not self._is_fresh(server):
-                self.learn(server, await read())
+        await self._read_once(server, read)
         return self._listed[server].tools.get(name)
+
+    async def _read_once(self, server: str, read: Read) -> None:
+        reading = self._reading.get(server)
+        if reading is not None:
+            try:
+                await asyncio.shield(reading)
+            except SessionLost:
+                pass  # somebody else's; ours may be alive
+            else:
+                return
+        reading = self._reading[server] = asyncio.create_task(self._read(server, read))
+        reading.add_done_callback(lambda done: self._done(server, done))
+        await asyncio.shield(reading)
+
+    async def _read(self, server: str, read: Read) -> None:
+        self.learn(server, await read())
+
+    def _done(self, server: str, reading: asyncio.Task[None]) -> None:
+        if self._reading.get(server) is reading:
+            del self._reading[server]
+        if not reading.cancelled():
+            reading.exception()  # whoever waited has it; nobody else needs it
 
     def learn(self, server: str, entries: Sequence[Entry]) -> None:
         """Take a complete list. Of two entries with one name neither can be trusted: both go."""
@@ -81,6 +112,5 @@ class Catalogue:
             del tools[name]
         self._listed[server] = _Listed(tools, asyncio.get_running_loop().time())
 
-    def _is_fresh(self, server: str) -> bool:
-        age = asyncio.get_running_loop().time() - self._listed[server].read_at
-        return age < FRESH.total_seconds()
+    def _age(self, server: str) -> float:
+        return asyncio.get_running_loop().time() - self._listed[server].read_at

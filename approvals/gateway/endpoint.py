@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,45 +22,43 @@ from approvals.errors import (
     Unauthenticated,
 )
 from approvals.gateway import messages
+from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
-from approvals.gateway.relay import Reply, Request
+from approvals.gateway.relay import Request
 from approvals.gateway.sessions import Busy
 from approvals.gateway.upstream_http import HttpUpstream, Session
 from approvals.wire import bearer, gone, header, read_body, respond, text_header
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from starlette.types import Receive, Scope, Send
 
     from approvals.domain.rulebook import Rulebook, Server
+    from approvals.domain.strictjson import Json
     from approvals.gateway.catalogue import Catalogue
     from approvals.gateway.relay import Relay
     from approvals.gateway.sessions import Sessions
-    from approvals.outbound import Answer, Outbound
+    from approvals.gateway.upstream_http import Pools
+    from approvals.outbound import Answer
     from approvals.service.identity import AgentPrincipal, Identity
-    from approvals.service.release import Releases
 
 logger = logging.getLogger(__name__)
 
 END_AGAIN = timedelta(milliseconds=100)
 
 # What of a request reaches the server. Never the agent's key, a cookie or a forwarding header.
-_PASSED = frozenset(
-    {
-        b"accept",
-        b"content-type",
-        b"mcp-protocol-version",
-        b"mcp-method",
-        b"mcp-name",
-        b"last-event-id",
-    }
-)
+# The body is written anew, so its type is ours to name.
+_PASSED = frozenset({b"accept", b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
+_JSON_TYPES = frozenset({"application/json", "application/json;charset=utf-8"})
+MAX_OPEN = 100
+"""Requests of one agent that may be open at once without being held: streams among them."""
 _PASSED_BACK = frozenset({b"content-type", b"mcp-protocol-version", b"cache-control"})
 _STATUS: dict[type[ApprovalsError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
+    SessionLost: 404,
     BodyTooLarge: 413,
     StoreFailure: 503,
 }
@@ -73,24 +73,21 @@ class Gateway:
         rulebook: Rulebook,
         identity: Identity,
         relay: Relay,
-        releases: Releases,
         sessions: Sessions,
         catalogue: Catalogue,
-        outbound: Outbound,
-        sending: Outbound,
+        pools: Pools,
         upstream_timeout: timedelta,
     ) -> None:
         self._rulebook = rulebook
         self._identity = identity
         self._relay = relay
-        self._releases = releases
         self._sessions = sessions
         self._catalogue = catalogue
-        self._outbound = outbound
-        self._sending = sending
+        self._pools = pools
         self._upstream_timeout = upstream_timeout
         self._busy = Busy()
         self._ending: set[asyncio.Task[None]] = set()
+        self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request; whatever goes wrong, the answer is a clean JSON-RPC error."""
@@ -114,36 +111,47 @@ class Gateway:
         session = self._session(scope, agent, server)
         response.seal = lambda id_: self._sessions.seal(id_, agent=agent.name, server=server.name)
         if scope["method"] != "POST":
-            await self._plain(scope, receive, response, server, session)
+            with self._one_more_open(agent, _NO_MESSAGE):
+                await self._plain(scope, receive, response, server, session)
             return
+        _check_type(scope)
         message = messages.read(await read_body(scope, receive))
+        response.id = message.id
         _check_headers(scope, message)
         upstream = self._upstream(server, session, message)
-        request = Request(
-            agent=agent,
-            server=server,
-            message=message,
-            upstream=upstream,
-            headers=_passed(scope, session),
-            session=session.id,
-        )
-        await self._answer(request, receive, response)
-
-    async def _answer(self, request: Request, receive: Receive, response: _Response) -> None:
-        """Run the relay until it answers or the client leaves; a release goes on without us."""
 
         async def work(left: asyncio.Future[None]) -> None:
+            request = Request(
+                agent=agent,
+                server=server,
+                message=message,
+                upstream=upstream,
+                headers=_passed(scope, session),
+                session=session.id,
+                left=left,
+            )
             reply = await self._relay.handle(request, response.pass_on)
             if reply is not None:
-                await self._deliver(reply, response, has_left=left.done())
+                await response.whole(reply.status, reply.body)
 
-        await _unless_gone(work, receive)
+        with self._one_more_open(agent, message):
+            await _unless_gone(work, receive)
 
-    async def _deliver(self, reply: Reply, response: _Response, *, has_left: bool) -> None:
-        if not has_left:
-            await response.whole(reply.status, reply.body)
-        elif reply.ended is not None:
-            await self._releases.undeliver(reply.ended.approval)
+    @contextmanager
+    def _one_more_open(self, agent: AgentPrincipal, message: Message) -> Iterator[None]:
+        """Held calls have their own bound; everything else an agent may open this often."""
+        if message.method == "tools/call":
+            yield
+            return
+        if self._open[agent.name] >= MAX_OPEN:
+            raise BadMessage(
+                messages.INVALID_REQUEST, "Too many open requests; close some.", status=429
+            )
+        self._open[agent.name] += 1
+        try:
+            yield
+        finally:
+            self._open[agent.name] -= 1
 
     async def _plain(
         self,
@@ -196,8 +204,7 @@ class Gateway:
             server=server,
             session=session,
             message=message,
-            outbound=self._outbound,
-            sending=self._sending,
+            pools=self._pools,
             catalogue=self._catalogue,
             busy=self._busy,
             timeout=self._upstream_timeout,
@@ -227,9 +234,12 @@ class _Response:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._started = False
+        self.id: Json = None
         self.seal: Callable[[str], str] = str
 
     async def whole(self, status: int, body: bytes) -> None:
+        if self._started:
+            return
         self._started = True
         await respond(self._send, status, body)
 
@@ -238,7 +248,7 @@ class _Response:
             return
         self._started = True
         headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []  # noqa: PLR2004
-        await respond(self._send, status, messages.error(None, number, text), headers=headers)
+        await respond(self._send, status, messages.error(self.id, number, text), headers=headers)
 
     async def pass_on(self, answer: Answer) -> None:
         """The server's answer, chunk by chunk, with its session id sealed."""
@@ -287,7 +297,18 @@ def _passed(scope: Scope, session: Session) -> Sequence[tuple[bytes, bytes]]:
     ]
     if session.id is not None:
         headers.append((b"mcp-session-id", session.id.encode("latin-1")))
-    return headers
+    return [*headers, (b"content-type", b"application/json")]
+
+
+def _check_type(scope: Scope) -> None:
+    """Only plain JSON: a server that decoded another charset would read another message."""
+    if sum(key == b"content-type" for key, _ in scope["headers"]) > 1:
+        raise BadMessage(messages.INVALID_REQUEST, "`Content-Type` appears twice.", status=415)
+    given = (text_header(scope, b"content-type") or "").lower().replace(" ", "").replace('"', "")
+    if given not in _JSON_TYPES:
+        raise BadMessage(
+            messages.INVALID_REQUEST, "Send `Content-Type: application/json`.", status=415
+        )
 
 
 def _check_headers(scope: Scope, message: Message) -> None:
@@ -312,4 +333,4 @@ def _status(error: ApprovalsError) -> int:
     return next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 400)
 
 
-_NO_MESSAGE = Message(raw=b"", method=None, id=None, has_id=False, params={})
+_NO_MESSAGE = Message(body={}, method=None, id=None, has_id=False, params={})

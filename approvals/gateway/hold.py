@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from approvals.domain.refusal import (
     Refusal,
@@ -20,7 +20,7 @@ from approvals.domain.states import (
     ReleaseStatus,
 )
 from approvals.domain.strictjson import Json, parse
-from approvals.errors import Unavailable
+from approvals.errors import StoreFailure
 from approvals.ports import Answered
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from approvals.service.waiting import Waiting
 
 
+STOPPING = "The service is stopping."
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
     """What this request is answered with: the tool's own answer, or a refusal."""
@@ -38,6 +41,12 @@ class Ended:
     approval: Approval
     answer: Answered | None = None
     refusal: Refusal | None = None
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether this tells how a release ended, which only one client is to be told."""
+        state = self.approval.state
+        return isinstance(state, Released) and state.outcome is not None
 
 
 class Hold:
@@ -53,20 +62,17 @@ class Hold:
 
     async def until_ended(self, approval: Approval, upstream: Upstream) -> Ended:
         """Wait for the decision, start the release, wait for the outcome."""
-        with self._waiting.attached(approval.id):
-            try:
-                async with asyncio.timeout(self._longest.total_seconds()):
-                    return await self._follow(approval, upstream)
-            except TimeoutError:
-                return self._refusal(await self._newest(approval))
-            except asyncio.CancelledError:
-                self._releases.client_left(approval)
-                raise
+        try:
+            async with asyncio.timeout(self._longest.total_seconds()):
+                return await self._follow(approval, upstream)
+        except TimeoutError:
+            return await self.outcome(await self._newest(approval))
 
     async def outcome(self, approval: Approval) -> Ended:
-        """What an approval whose release has ended answers."""
+        """What an approval answers as it stands: a stored result, or a refusal in words."""
         state = approval.state
-        assert isinstance(state, Released)  # noqa: S101 (callers hand over nothing else)
+        if not isinstance(state, Released):
+            return self._refusal(approval)
         ran = {ReleaseStatus.SUCCEEDED, ReleaseStatus.FAILED}
         if state.release_status in ran and state.outcome and state.outcome.result_hash:
             text = await self._store.result(approval.id)
@@ -97,13 +103,19 @@ class Hold:
 
     async def _send(self, approval: Approval, upstream: Upstream) -> Ended | None:
         """Start or join the release; None: somebody else has it, read again."""
+        sending = self._releases.start(approval, upstream)
+        if sending is None:
+            return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
+        either: set[asyncio.Future[Any]] = {sending, self._waiting.stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            return self._refusal(await self._newest(approval))
         try:
-            release = await self._releases.release(approval, upstream)
-        except Unavailable as error:
+            release = sending.result()
+        except StoreFailure as error:
             return Ended(approval=approval, refusal=unreachable(approval, str(error)))
         if isinstance(release.approval.state, Approved):
-            stopping = "The service is stopping."
-            return Ended(approval=approval, refusal=unreachable(approval, stopping))
+            return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
         if release.answer and (release.answer.result or release.answer.error):
             return Ended(approval=release.approval, answer=release.answer)
         return None

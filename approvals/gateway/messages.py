@@ -22,6 +22,9 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
 
+_MEMBERS = ("jsonrpc", "id", "method", "params", "result", "error")
+_PARAMS = frozenset({"name", "arguments", "_meta", "uri"})
+
 META = "mcp-approvals/call"
 JUSTIFICATION = "mcp-approvals/justification"
 
@@ -39,13 +42,23 @@ class BadMessage(ApprovalsError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """One JSON-RPC message as it came: `raw` are its bytes, `id` None for a notification."""
+    """One JSON-RPC message, read; `has_id` is false for a notification."""
 
-    raw: bytes
+    body: Mapping[str, Json]
     method: str | None
     id: Json
     has_id: bool
     params: Mapping[str, Json]
+
+    @property
+    def rewritten(self) -> bytes:
+        """The message as it is passed on: what was judged, and no byte of the client's.
+
+        Another reader may match names without regard to case or take the last of two; it finds
+        only members that were read here.
+        """
+        known = {name: self.body[name] for name in _MEMBERS if name in self.body}
+        return canonical(known).encode()
 
     @property
     def meta(self) -> Mapping[str, Json]:
@@ -70,10 +83,14 @@ def read(raw: bytes) -> Message:
         raise BadMessage(INVALID_REQUEST, "`method` must be a text.")
     if not isinstance(params, dict):
         raise BadMessage(INVALID_REQUEST, "`params` must be an object.")
+    if method is None and ("result" in body) == ("error" in body):
+        raise BadMessage(INVALID_REQUEST, "A message has a `method`, a `result` or an `error`.")
+    if any(name.casefold() in _PARAMS and name not in _PARAMS for name in params):
+        raise BadMessage(INVALID_REQUEST, "`params` has a name that differs only in case.")
     number = body.get("id")
     if "id" in body and (isinstance(number, bool) or not isinstance(number, str | int)):
         raise BadMessage(INVALID_REQUEST, "`id` must be a text or a whole number.")
-    return Message(raw=raw, method=method, id=number, has_id="id" in body, params=params)
+    return Message(body=body, method=method, id=number, has_id="id" in body, params=params)
 
 
 def result(message: Message, value: Json) -> bytes:

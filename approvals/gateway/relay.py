@@ -7,6 +7,7 @@ server as it came, where the policy's default lets it (GATEWAY.md, "The relay").
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,11 +16,12 @@ from approvals.domain.call import Call, Executor, canonical_arguments
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refusal import Refusal, blocked, invalid_arguments, unavailable
 from approvals.domain.strictjson import Json, canonical, parse
-from approvals.errors import InvalidArguments, InvalidJson, StoreFailure, Unavailable
+from approvals.errors import InvalidArguments, InvalidJson, Overloaded, StoreFailure, Unavailable
 from approvals.gateway import messages, schema, sse
+from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
 from approvals.outbound import AnswerTooLarge
-from approvals.service.gate import Allowed, HandedOver, Held, Refused
+from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,12 @@ if TYPE_CHECKING:
     from approvals.outbound import Answer
     from approvals.service.gate import Arrival, Gate
     from approvals.service.identity import AgentPrincipal
+    from approvals.service.release import Releases
 
+
+logger = logging.getLogger(__name__)
+
+TRIES = 5
 
 PassOn = Callable[["Answer"], Awaitable[None]]
 
@@ -50,13 +57,17 @@ _ALWAYS = frozenset(
         "resources/subscribe",
         "resources/unsubscribe",
         "subscriptions/listen",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/progress",
+        "notifications/roots/list_changed",
     }
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request of an agent to one server."""
+    """One request of an agent to one server; `left` is done once the client has gone."""
 
     agent: AgentPrincipal
     server: Server
@@ -64,23 +75,31 @@ class Request:
     upstream: HttpUpstream
     headers: Sequence[tuple[bytes, bytes]]
     session: str | None
+    left: asyncio.Future[None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A whole response. `ended`: the approval whose outcome it hands over."""
+    """A whole response."""
 
     body: bytes
     status: int = 200
-    ended: Ended | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Misfit:
+    """The arguments do not fit the tool's schema."""
+
+    refusal: Refusal
 
 
 class Relay:
     """Decides what becomes of one message."""
 
-    def __init__(self, *, gate: Gate, hold: Hold) -> None:
+    def __init__(self, *, gate: Gate, hold: Hold, releases: Releases) -> None:
         self._gate = gate
         self._hold = hold
+        self._releases = releases
 
     async def handle(self, request: Request, pass_on: PassOn) -> Reply | None:
         """A Reply, or None when the server's own answer was given to `pass_on`."""
@@ -102,7 +121,6 @@ class Relay:
         return (
             method is None
             or method in _ALWAYS
-            or method.startswith("notifications/")
             or self._gate.other_methods(request.agent.name, request.server.name)
         )
 
@@ -114,44 +132,61 @@ class Relay:
         if not isinstance(name, str) or not name:
             raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
         try:
-            arrival = await self._judged(request, name)
+            return await self._called(request, name, pass_on)
+        except SessionLost:
+            raise
         except (StoreFailure, InvalidArguments) as error:
             return _refusal(request, _cannot(error))
-        match arrival:
-            case Allowed():
-                await _through(request, pass_on)
-                return None
-            case Refused(hidden=True) | None:
-                return Reply(body=messages.unknown_tool(request.message, name))
-            case Refused(refusal=refusal):
-                return _refusal(request, refusal)
-            case Refusal():
-                return _refusal(request, arrival)
-            case Held(approval=approval):
-                ended = await self._hold.until_ended(approval, request.upstream)
-            case HandedOver(approval=approval):
-                ended = await self._hold.outcome(approval)
-        return _ended(request, ended)
 
-    async def _judged(self, request: Request, name: str) -> Arrival | Refusal | None:
-        """The gate's answer; None: for this agent there is no such tool."""
-        if self._gate.hides(request.agent.name, request.server.name, name):
-            call = _call(request, name, tool=None)
-            await self._gate.arrive(call, self._gate.judge(call))
-            return None
-        tool = await request.upstream.tool(name)
+    async def _called(self, request: Request, name: str, pass_on: PassOn) -> Reply | None:
+        for _ in range(TRIES):
+            match await self._judged(request, name):
+                case Allowed():
+                    await _through(request, pass_on)
+                    return None
+                case None:
+                    return Reply(body=messages.unknown_tool(request.message, name))
+                case Refused(refusal=refusal) | _Misfit(refusal=refusal):
+                    return _refusal(request, refusal)
+                case Held(approval=approval):
+                    ended = await self._hold.until_ended(approval, request.upstream)
+                    await self._hand_over(request, ended)
+                    return _ended(request, ended)
+                case Undelivered(approval=approval):
+                    ended = await self._hold.outcome(approval)
+                    if await self._releases.hand_over(approval, request.left):
+                        return _ended(request, ended)
+        raise Overloaded("The same call is asked by too many at once.")
+
+    async def _hand_over(self, request: Request, ended: Ended) -> None:
+        """Whoever waited gets the outcome, whether or not it could be noted that it was given."""
+        if ended.has_outcome:
+            try:
+                await self._releases.hand_over(ended.approval, request.left)
+            except StoreFailure:
+                logger.exception("the outcome of %s may be given again", ended.approval.id)
+
+    async def _judged(self, request: Request, name: str) -> Arrival | _Misfit | None:
+        """The gate's answer; None: for this agent there is no such tool, hidden or not."""
+        agent, server = request.agent.name, request.server.name
+        tool = None
+        if not self._gate.hides(agent, server, name):
+            tool = await request.upstream.tool(name)
         if tool is None:
+            await self._gate.unknown_tool(agent, server, name)
             return None
         call = _call(request, name, tool=tool)
         verdict = self._gate.judge(call)
         if verdict.ruling is Ruling.REQUIRE_APPROVAL:
-            why = schema.why_not(_arguments(request), tool.input_schema)
+            why = schema.why_not(call.arguments, tool.input_schema)
             if why is not None:
-                return invalid_arguments(why)
+                return _Misfit(refusal=invalid_arguments(why))
         return await self._gate.arrive(call, verdict)
 
     async def _filtered_list(self, request: Request) -> Reply:
-        async with request.upstream.forward("POST", request.message.raw, request.headers) as answer:
+        body = request.message.rewritten
+        async with request.upstream.forward("POST", body, request.headers) as answer:
+            request.upstream.check_session(answer)
             found = await _whole_response(answer)
         listed = found.get("result")
         if not isinstance(listed, dict) or not isinstance(tools := listed.get("tools"), list):
@@ -168,7 +203,8 @@ class Relay:
 
 
 async def _through(request: Request, pass_on: PassOn) -> None:
-    async with request.upstream.forward("POST", request.message.raw, request.headers) as answer:
+    body = request.message.rewritten
+    async with request.upstream.forward("POST", body, request.headers) as answer:
         await pass_on(answer)
 
 
@@ -193,7 +229,7 @@ def _object(value: Json) -> dict[str, Json]:
     return value
 
 
-def _call(request: Request, name: str, *, tool: Tool | None) -> Call:
+def _call(request: Request, name: str, *, tool: Tool) -> Call:
     said = request.message.meta.get(messages.JUSTIFICATION)
     arguments = _arguments(request)
     return Call(
@@ -204,7 +240,7 @@ def _call(request: Request, name: str, *, tool: Tool | None) -> Call:
         agent=request.agent.name,
         owner=request.agent.owner,
         session=request.session,
-        definition=tool.definition if tool else None,
+        definition=tool.definition,
         justification=said if isinstance(said, str) else None,
         argument_order=tuple(arguments),
     )
@@ -237,8 +273,8 @@ def _not_allowed(message: Message) -> Reply:
 def _ended(request: Request, ended: Ended) -> Reply:
     answer = ended.answer
     if answer is not None and answer.error is not None:
-        return Reply(body=messages.error_body(request.message.id, answer.error), ended=ended)
+        return Reply(body=messages.error_body(request.message.id, answer.error))
     if answer is not None:
-        return Reply(body=messages.result(request.message, answer.result), ended=ended)
+        return Reply(body=messages.result(request.message, answer.result))
     assert ended.refusal is not None  # noqa: S101 (Ended carries one or the other)
-    return Reply(body=messages.refused(request.message, ended.refusal), ended=ended)
+    return Reply(body=messages.refused(request.message, ended.refusal))

@@ -1,6 +1,7 @@
 """Check arguments against a tool's inputSchema: nobody is asked about a call that cannot run.
 
-A courtesy, not a guard: a schema that cannot be used is not used, and the call is parked as it is.
+A courtesy, not a guard: what would take long, and a schema that cannot be used, is not checked, and
+the call is parked as it is.
 """
 
 from __future__ import annotations
@@ -9,63 +10,103 @@ import logging
 from typing import TYPE_CHECKING, NoReturn
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from jsonschema.validators import extend, validator_for
 from referencing import Registry
-from referencing.exceptions import NoSuchResource, Unresolvable
+from referencing.exceptions import NoSuchResource
 
-from approvals.domain.display import shortened
+from approvals.domain.display import shortened, visible
+from approvals.domain.strictjson import Json, Number, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from jsonschema.protocols import Validator
 
-    from approvals.domain.strictjson import Json
+    Keyword = Callable[[Validator, object, object, object], Iterable[object] | None]
 
 logger = logging.getLogger(__name__)
 
 MAX_REASON = 300
+MAX_CHECKED = 64 * 1024
+"""Bytes of arguments up to which they are checked."""
+MAX_STEPS = 5_000
+"""Keywords that one check may apply; a recursive schema can ask for any number."""
+
+# Python's regular expressions can be made to run for hours, and comparing all pairs of a list too.
+_LEFT_TO_THE_TOOL = frozenset(
+    {"pattern", "patternProperties", "unevaluatedProperties", "unevaluatedItems", "uniqueItems"}
+)
 
 
-def why_not(arguments: Mapping[str, Json], schema: Json) -> str | None:
-    """The first reason why `arguments` do not fit, naming the place and never the value."""
-    if not isinstance(schema, dict):
+class _TooMuch(Exception):
+    """The check would take too long."""
+
+
+def why_not(arguments: str, schema: Json) -> str | None:
+    """The first reason why these canonical `arguments` do not fit, naming the place only."""
+    if not isinstance(schema, dict) or len(arguments) > MAX_CHECKED:
         return None
     try:
-        kind = validator_for(schema, default=Draft202012Validator)
-        kind.check_schema(schema)
-        validator = _without_patterns(kind)(schema, registry=_NO_REGISTRY)
-        problem = next(validator.iter_errors(arguments), None)
-    except (SchemaError, ArithmeticError, TypeError, ValueError, RecursionError, Unresolvable):
-        logger.warning("a tool's inputSchema cannot be used; its arguments are not checked")
+        validator = _bounded(validator_for(schema, default=Draft202012Validator))(
+            schema, registry=_NO_REGISTRY
+        )
+        problem = next(validator.iter_errors(parse(arguments.encode("utf-8"))), None)
+    except Exception as error:  # noqa: BLE001 (the schema is the server's, and may be anything)
+        kind = type(error).__name__
+        logger.warning("arguments were not checked against a tool's inputSchema (%s)", kind)
         return None
     if problem is None:
         return None
-    place = "/".join(str(part) for part in problem.absolute_path) or "the arguments"
+    place = "/".join(visible(str(part)) for part in problem.absolute_path) or "the arguments"
     return shortened(f"{place}: {_says(problem.validator, problem.validator_value)}", MAX_REASON)
 
 
-def _without_patterns(kind: type[Validator]) -> type[Validator]:
-    """Python's regular expressions can be made to run for hours; patterns are the tool's."""
-    members = kind.VALIDATORS["additionalProperties"]
+def _bounded(kind: type[Validator]) -> type[Validator]:
+    """The same validator, counting its steps and leaving out what may take for ever."""
+    steps = 0
 
-    def other_members(
-        validator: Validator, value: object, instance: object, schema: Mapping[str, Json]
-    ) -> Iterable[object]:
-        return () if "patternProperties" in schema else members(validator, value, instance, schema)
+    def counted(keyword: Keyword) -> Keyword:
+        def check(
+            validator: Validator, value: object, instance: object, schema: object
+        ) -> Iterable[object] | None:
+            nonlocal steps
+            steps += 1
+            if steps > MAX_STEPS:
+                raise _TooMuch
+            return keyword(validator, value, instance, schema)
 
-    changed = {
-        "pattern": _holds,
-        "patternProperties": _holds,
-        "additionalProperties": other_members,
+        return check
+
+    keywords = {
+        name: _holds if name in _LEFT_TO_THE_TOOL else counted(keyword)
+        for name, keyword in kind.VALIDATORS.items()
     }
-    without: type[Validator] = extend(kind, changed)
-    return without
+    keywords["additionalProperties"] = _unless_patterns(keywords["additionalProperties"])
+    types = kind.TYPE_CHECKER.redefine("integer", _is_integer)
+    bounded: type[Validator] = extend(kind, keywords, type_checker=types)
+    return bounded
+
+
+def _unless_patterns(keyword: Keyword) -> Keyword:
+    def check(
+        validator: Validator, value: object, instance: object, schema: object
+    ) -> Iterable[object] | None:
+        if isinstance(schema, dict) and "patternProperties" in schema:
+            return ()
+        return keyword(validator, value, instance, schema)
+
+    return check
 
 
 def _holds(*_: object) -> Iterable[object]:
     return ()
+
+
+def _is_integer(_: object, value: object) -> bool:
+    """1.0 is an integer to JSON Schema."""
+    if isinstance(value, Number):
+        return value == value.to_integral_value()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _says(rule: object, wanted: object) -> str:

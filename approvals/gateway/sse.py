@@ -5,6 +5,7 @@ Own code, because the client library's reader works on its own response type onl
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from approvals.outbound import MAX_ANSWER, AnswerTooLarge
@@ -16,22 +17,35 @@ if TYPE_CHECKING:
 async def data_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of each event, as it arrives. Raises AnswerTooLarge for an event past 16 MiB."""
     lines: list[bytes] = []
+    size = 0
     async for line in _lines(chunks):
-        if not line and lines:
-            yield b"\n".join(lines)
-            lines = []
+        if not line:
+            if lines:
+                yield b"\n".join(lines)
+            lines, size = [], 0
         elif line.startswith(b"data:"):
             lines.append(line.removeprefix(b"data:").removeprefix(b" "))
-            if sum(map(len, lines)) > MAX_ANSWER:
+            size += len(line)
+            if size > MAX_ANSWER:
                 raise AnswerTooLarge
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    buffer = b""
+    """Lines as the standard ends them: CR LF, LF or CR. An unfinished last one is dropped."""
+    parts: list[bytes] = []
+    size = 0
+    after_return = False
     async for chunk in chunks:
-        buffer += chunk
-        if len(buffer) > MAX_ANSWER:
-            raise AnswerTooLarge
-        *whole, buffer = buffer.replace(b"\r\n", b"\n").split(b"\n")
+        fresh = chunk.removeprefix(b"\n") if after_return else chunk
+        after_return = chunk.endswith(b"\r")
+        *whole, rest = _END.split(fresh)
         for line in whole:
-            yield line.removesuffix(b"\r")
+            yield b"".join([*parts, line])
+            parts, size = [], 0
+        parts.append(rest)
+        size += len(rest)
+        if size > MAX_ANSWER:
+            raise AnswerTooLarge
+
+
+_END = re.compile(rb"\r\n|\n|\r")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpcore2
-from mcp.shared.inbound import mcp_param_headers, x_mcp_header_map
+from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
@@ -19,12 +20,12 @@ from mcp_types import (
 from approvals.domain.strictjson import Json, canonical, parse, quoted
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
+from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost
 from approvals.outbound import AnswerTooLarge, Blocked
 from approvals.ports import Answered, NotSent, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from datetime import timedelta
 
     from approvals.domain.rulebook import Server
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
@@ -32,12 +33,29 @@ if TYPE_CHECKING:
     from approvals.gateway.sessions import Busy
     from approvals.outbound import Answer, Outbound
 
-logger = logging.getLogger(__name__)
-
 MAX_PAGES = 100
-_NOT_SENT_STATUS = {401: "the server refused our credentials", 404: "the server lost the session"}
+LIST_TIMEOUT = timedelta(seconds=10)
+HTTP_UNAUTHORIZED = 401
+HTTP_NOT_FOUND = 404
 _NOT_SENT = (Blocked, httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout)
 _FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pools:
+    """Connections by what they are for, so that none of these can use up another's.
+
+    Those of `sending` are used once each: a kept-alive connection that the server had just closed
+    would make the outcome of an approved call doubtful.
+    """
+
+    passing: Outbound
+    reading: Outbound
+    sending: Outbound
+
+    async def close(self) -> None:
+        for pool in (self.passing, self.reading, self.sending):
+            await pool.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +75,7 @@ class HttpUpstream:
         server: Server,
         session: Session,
         message: Message,
-        outbound: Outbound,
-        sending: Outbound,
+        pools: Pools,
         catalogue: Catalogue,
         busy: Busy,
         timeout: timedelta,
@@ -66,28 +83,35 @@ class HttpUpstream:
         self._server = server
         self._session = session
         self._message = message
-        self._outbound = outbound
-        self._sending = sending
+        self._pools = pools
+        self._prepared: _Request | None = None
         self._catalogue = catalogue
         self._busy = busy
         self._timeout = timeout.total_seconds()
 
-    async def tool(self, name: str) -> Tool | None:
+    async def tool(self, name: str, *, max_age: timedelta = FRESH) -> Tool | None:
         """The server's entry for this tool; None when it lists no such tool."""
-        return await self._catalogue.find(self._server.name, name, self._read_tools)
-
-    async def open(self) -> None:
-        """Nothing to do: the session is the agent's, and the sending has its own connection."""
+        return await self._catalogue.find(
+            self._server.name, name, self._read_tools, max_age=max_age
+        )
 
     async def definition_hash(self, tool: str) -> str | None:
-        found = await self.tool(tool)
+        found = await self.tool(tool, max_age=FRESH_FOR_RELEASE)
         return found.definition.hash if found else None
 
-    async def call(self, tool: str, arguments: str) -> SendOutcome:
+    async def prepare(self, tool: str, arguments: str) -> None:
+        params = f'{{"arguments":{arguments},"name":{quoted(tool)}{self._meta_member()}}}'
+        headers = self._headers("tools/call", await self._tool_headers(tool, arguments))
+        self._prepared = _Request("tools/call", params, headers)
+
+    async def send(self) -> SendOutcome:
+        request = self._prepared
+        if request is None:
+            return NotSent(why="nothing was prepared")
         try:
             with self._busy.sending(self._session.id):
                 async with asyncio.timeout(self._timeout):
-                    return await self._call(tool, arguments)
+                    return await self._send(request)
         except _NOT_SENT:
             return NotSent(why="the server could not be reached")
         except TimeoutError:
@@ -103,23 +127,20 @@ class HttpUpstream:
     ) -> AsyncIterator[Answer]:
         """Pass a request on as it is; the caller bounds the time it takes."""
         try:
-            async with self._outbound.request(
+            async with self._pools.passing.request(
                 method, self._server.url, headers=headers, body=body
             ) as answer:
                 yield answer
         except (*_NOT_SENT, *_FAILED) as error:
             raise Unavailable("The server behind the gateway cannot be reached.") from error
 
-    async def _call(self, tool: str, arguments: str) -> SendOutcome:
-        params = f'{{"arguments":{arguments},"name":{quoted(tool)}{self._meta_member()}}}'
-        body = _request("tools/call", params)
-        headers = self._headers("tools/call", await self._tool_headers(tool, arguments))
-        async with self._sending.request(
-            "POST", self._server.url, headers=headers, body=body
+    async def _send(self, request: _Request) -> SendOutcome:
+        async with self._pools.sending.request(
+            "POST", self._server.url, headers=request.headers, body=request.body
         ) as answer:
-            found = await _response(answer)
+            found = await _response(answer, request.id)
         if found is None:
-            return _no_response(answer.status)
+            return _no_response(answer.status, in_session=self._session.id is not None)
         return _answered(found)
 
     async def _tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
@@ -131,9 +152,19 @@ class HttpUpstream:
         values = parse(arguments.encode("utf-8"))
         assert isinstance(values, dict)  # noqa: S101 (canonical_arguments made it)
         params = mcp_param_headers(x_mcp_header_map(schema), values)
-        return {"mcp-name": tool, **{name.lower(): value for name, value in params.items()}}
+        return {
+            "mcp-name": encode_header_value(tool),
+            **{name.lower(): value for name, value in params.items()},
+        }
 
     async def _read_tools(self) -> list[Entry]:
+        try:
+            async with asyncio.timeout(min(self._timeout, LIST_TIMEOUT.total_seconds())):
+                return await self._read_pages()
+        except (*_NOT_SENT, *_FAILED, TimeoutError, InvalidJson, AnswerTooLarge) as error:
+            raise Unavailable("The server's tool list cannot be read.") from error
+
+    async def _read_pages(self) -> list[Entry]:
         tools: list[Entry] = []
         cursor: Json = None
         for _ in range(MAX_PAGES):
@@ -149,23 +180,21 @@ class HttpUpstream:
         inside = [f'"cursor":{quoted(cursor)}'] if isinstance(cursor, str) else []
         meta = self._meta_member().removeprefix(",")
         params = "{" + ",".join([*inside, *([meta] if meta else [])]) + "}"
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._outbound.request(
-                    "POST",
-                    self._server.url,
-                    headers=self._headers("tools/list", {}),
-                    body=_request("tools/list", params),
-                ) as answer,
-            ):
-                found = await _response(answer)
-        except (*_NOT_SENT, *_FAILED, TimeoutError, InvalidJson, AnswerTooLarge) as error:
-            raise Unavailable("The server's tool list cannot be read.") from error
+        request = _Request("tools/list", params, self._headers("tools/list", {}))
+        async with self._pools.reading.request(
+            "POST", self._server.url, headers=request.headers, body=request.body
+        ) as answer:
+            self.check_session(answer)
+            found = await _response(answer, request.id)
         listed = found.get("result") if found else None
         if not isinstance(listed, dict):
             raise Unavailable("The server did not give its tool list.")
         return listed
+
+    def check_session(self, answer: Answer) -> None:
+        """Raise SessionLost when the server says that it does not know the session."""
+        if answer.status == HTTP_NOT_FOUND and self._session.id is not None:
+            raise SessionLost("The server does not know this session. Start a new one.")
 
     def _headers(self, method: str, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
         headers = {
@@ -193,26 +222,38 @@ class HttpUpstream:
         return f',"_meta":{canonical({**kept, CLIENT_CAPABILITIES_META_KEY: {}})}'
 
 
-def _request(method: str, params: str) -> bytes:
-    return f'{{"jsonrpc":"2.0","id":1,"method":{quoted(method)},"params":{params}}}'.encode()
+class _Request:
+    """A request of the gateway's own; its id is like no other in the session."""
+
+    __slots__ = ("body", "headers", "id")
+
+    def __init__(self, method: str, params: str, headers: list[tuple[bytes, bytes]]) -> None:
+        self.id = f"approvals-{secrets.token_hex(16)}"
+        self.headers = headers
+        self.body = (
+            f'{{"jsonrpc":"2.0","id":"{self.id}","method":{quoted(method)},"params":{params}}}'
+        ).encode()
 
 
-async def _response(answer: Answer) -> dict[str, Json] | None:
-    """The response to our one request; None when the server sent none."""
+async def _response(answer: Answer, id_: str) -> dict[str, Json] | None:
+    """The response to the request with this id; None when the server sent none."""
     kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
     if kind == b"text/event-stream":
         async for data in sse.data_of(answer.chunks):
-            if (found := _if_response(data)) is not None:
+            if (found := _if_response(data, id_)) is not None:
                 return found
         return None
-    return _if_response(await answer.body()) if kind == b"application/json" else None
+    return _if_response(await answer.body(), id_) if kind == b"application/json" else None
 
 
-def _if_response(raw: bytes) -> dict[str, Json] | None:
+def _if_response(raw: bytes, id_: str) -> dict[str, Json] | None:
+    """An error without an id is taken too: the server could not read whose it was."""
     body = parse(raw) if raw.strip() else None
-    if isinstance(body, dict) and ("result" in body or "error" in body) and "method" not in body:
-        return body
-    return None
+    if not isinstance(body, dict) or "method" in body:
+        return None
+    ours = body.get("id") == id_
+    theirs = "error" in body and body.get("id") is None
+    return body if (ours and ("result" in body or "error" in body)) or theirs else None
 
 
 def _answered(response: Mapping[str, Json]) -> SendOutcome:
@@ -231,6 +272,9 @@ def _answered(response: Mapping[str, Json]) -> SendOutcome:
     return Answered(result=result, error=None, is_error=result.get("isError") is True)
 
 
-def _no_response(status: int) -> SendOutcome:
-    why = _NOT_SENT_STATUS.get(status)
-    return NotSent(why=why) if why else Unanswered(why=f"the server answered HTTP {status}")
+def _no_response(status: int, *, in_session: bool) -> SendOutcome:
+    if status == HTTP_UNAUTHORIZED:
+        return NotSent(why="the server refused our credentials")
+    if status == HTTP_NOT_FOUND and in_session:
+        return NotSent(why="the server lost the session")
+    return Unanswered(why=f"the server answered HTTP {status}")

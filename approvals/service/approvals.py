@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 from approvals.domain import approval as machine
 from approvals.domain.rights import may_cancel, rights_of
 from approvals.domain.states import Answer, Approved, CancelReason, Decision, Pending
-from approvals.errors import Forbidden, NotFound, Overloaded
+from approvals.errors import AlreadyDecided, Forbidden, NotFound, Overloaded
 from approvals.ports import Answer as StoreAnswer
-from approvals.ports import Applied, TooLate
+from approvals.ports import Applied, Page, TooLate
 from approvals.service.identity import AgentPrincipal, PersonPrincipal, Principal
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from approvals.domain.rulebook import Rulebook
     from approvals.domain.states import Approval, Transition
     from approvals.ports import Clock, Ids, ListFilter, Signals, Store
@@ -64,13 +62,14 @@ class Approvals:
         transition = self._overdue(approval)
         return transition.after if transition else approval
 
-    async def page(self, by: Principal, filter_: ListFilter) -> Sequence[Approval]:
+    async def page(self, by: Principal, filter_: ListFilter) -> Page:
         """Approvals that `by` may see, youngest first."""
         if isinstance(by, AgentPrincipal):
             if filter_.agent not in {None, by.name}:
-                return []
+                return Page(approvals=[], more=False)
             filter_ = replace(filter_, agent=by.name)
-        return [self.shown(found) for found in await self._store.page(filter_)]
+        page = await self._store.page(filter_)
+        return replace(page, approvals=[self.shown(found) for found in page.approvals])
 
     async def decide(self, by: Principal, approval_id: str, answering: Answering) -> Approval:
         """Count one person's answer, and return the approval after it.
@@ -100,13 +99,18 @@ class Approvals:
                 by.name, approval, self._rulebook.directory
             ):
                 raise Forbidden("Only the requester, its owner or an admin withdraws a call.")
-            kind = "agent" if isinstance(by, AgentPrincipal) else "person"
-            transition = self.withdrawal(
-                approval, CancelReason.CANCELLED, actor=f"{kind}:{by.name}"
-            )
+            transition = self._cancellation(by, approval)
             if isinstance(await self._apply(transition), Applied):
                 return transition.after
         raise Overloaded("The call changes too fast. Try again.")
+
+    def _cancellation(self, by: Principal, approval: Approval) -> Transition:
+        if isinstance(by, PersonPrincipal):
+            return self.withdrawal(approval, CancelReason.CANCELLED, actor=f"person:{by.name}")
+        try:
+            return self.withdrawal(approval, CancelReason.CANCELLED, actor=f"agent:{by.name}")
+        except AlreadyDecided:
+            raise AlreadyDecided("This call was decided before.") from None  # by whom is not told
 
     async def withdraw(self, approval: Approval, reason: CancelReason) -> Approval:
         """Withdraw because the ground under the approval changed; the newest version after it."""
@@ -124,26 +128,32 @@ class Approvals:
             event_id=self._ids.event(),
         )
 
-    async def settle(self, approval: Approval) -> Approval:
+    async def settle(self, approval: Approval, *, background: bool = False) -> Approval:
         """Record that a deadline has passed, if one has, whether or not the sweep ran."""
         transition = self._overdue(approval)
         if transition is None:
             return approval
-        if isinstance(await self._apply(transition), Applied):
+        if isinstance(await self._apply(transition, background=background), Applied):
             return transition.after
         return await self._store.approval(approval.id) or approval
 
     async def expire_due(self) -> int:
         """Record every deadline that has passed; how many there were."""
-        overdue = await self._store.overdue(now=self._clock.now(), limit=SWEEP)
-        await asyncio.gather(*(self._settle_one(approval) for approval in overdue))
-        return len(overdue)
+        total = 0
+        while True:
+            overdue = await self._store.overdue(now=self._clock.now(), limit=SWEEP)
+            settled = await asyncio.gather(*(self._settle_one(approval) for approval in overdue))
+            total += sum(settled)
+            if len(overdue) < SWEEP or not any(settled):
+                return total
 
-    async def _settle_one(self, approval: Approval) -> None:
+    async def _settle_one(self, approval: Approval) -> bool:
         try:
-            await self.settle(approval)
+            await self.settle(approval, background=True)
         except Exception:
             logger.exception("could not record the deadline of %s", approval.id)
+            return False
+        return True
 
     async def _seen(self, by: Principal, approval_id: str) -> Approval:
         approval = await self._store.approval(approval_id)
@@ -178,8 +188,8 @@ class Approvals:
                 return machine.lapse(approval, now=now, event_id=self._ids.event())
         return None
 
-    async def _apply(self, transition: Transition) -> StoreAnswer:
-        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
+    async def _apply(self, transition: Transition, *, background: bool = False) -> StoreAnswer:
+        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT, background=background)
         if isinstance(answer, Applied):
             self._signals.changed(transition.after.id)
         return answer

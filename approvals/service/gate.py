@@ -18,6 +18,7 @@ from approvals.domain.states import (
     CancelReason,
     Denied,
     EarlierRun,
+    Outcome,
     Pending,
     Released,
 )
@@ -71,13 +72,13 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HandedOver:
-    """The outcome that no client got is given to this one, and to no other."""
+class Undelivered:
+    """The call ran, and no client was given its outcome: whoever hands it over first may."""
 
     approval: Approval
 
 
-Arrival = Allowed | Refused | Held | HandedOver
+Arrival = Allowed | Refused | Held | Undelivered
 
 
 class Gate:
@@ -145,8 +146,8 @@ class Gate:
         match last.state:
             case Released(outcome=None):
                 return Held(approval=last)
-            case Released() if await self._claim(last):
-                return HandedOver(approval=last)
+            case Released(outcome=Outcome() as outcome) if self._is_waiting(outcome, verdict):
+                return Undelivered(approval=last)
             case Pending() | Approved() if _refuses(verdict):
                 return None
             case Pending() | Approved():
@@ -173,38 +174,41 @@ class Gate:
         await self._approvals.withdraw(last, reason)
         return None
 
-    async def _claim(self, last: Approval) -> bool:
-        state = last.state
-        if not isinstance(state, Released) or state.outcome is None or state.outcome.delivered:
+    def _is_waiting(self, outcome: Outcome, verdict: Verdict) -> bool:
+        """Whether no client was given this outcome yet, and it is not too old to be meant."""
+        if outcome.delivered or verdict.ruling is Ruling.HIDE:
             return False
-        now = self._clock.now()
-        if now - state.outcome.at > REMEMBERED:
-            return False
-        transition = machine.hand_over(last, delivered=True, now=now, event_id=self._ids.event())
-        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
-        return isinstance(answer, Applied)
+        return self._clock.now() - outcome.at <= REMEMBERED
+
+    async def unknown_tool(self, agent: str, server: str, tool: str) -> None:
+        """Record a call of a tool that does not exist for this agent, hidden or not."""
+        await self._record("call_unknown_tool", agent, {"server": server, "tool": tool})
 
     async def _unparked(self, call: Call, verdict: Verdict) -> Arrival:
         """Allowed or refused outright: recorded before it is answered."""
-        fact = Fact(
-            id=self._ids.event(),
-            type=f"call_{verdict.ruling}",
-            actor=f"agent:{call.agent}",
-            at=self._clock.now(),
-            detail={
-                "arguments": self._keyring.hash("arguments", call.arguments),
-                "policy": verdict.policy_hash,
-                "rule": verdict.rule,
-                "server": call.server,
-                "tool": call.tool,
-            },
-        )
-        await self._store.apply(Record(stream=self._stream, fact=fact), within=MAX_RESULT_WAIT)
+        detail = {
+            "arguments": self._keyring.hash("arguments", call.arguments),
+            "policy": verdict.policy_hash,
+            "rule": verdict.rule,
+            "server": call.server,
+            "tool": call.tool,
+        }
+        await self._record(f"call_{verdict.ruling}", call.agent, detail)
         if verdict.ruling is Ruling.ALLOW:
             return Allowed(verdict=verdict)
         hidden = verdict.ruling is Ruling.HIDE
         rule = DEFAULT_DENY if hidden else verdict.rule
         return Refused(refusal=blocked(verdict.message, rule), hidden=hidden)
+
+    async def _record(self, kind: str, agent: str, detail: dict[str, str]) -> None:
+        fact = Fact(
+            id=self._ids.event(),
+            type=kind,
+            actor=f"agent:{agent}",
+            at=self._clock.now(),
+            detail=detail,
+        )
+        await self._store.apply(Record(stream=self._stream, fact=fact), within=MAX_RESULT_WAIT)
 
     async def _park(
         self,

@@ -100,11 +100,11 @@ class Identity:
 
     async def revoke_key(self, by: PersonPrincipal, key_id: str) -> None:
         """End a key. Raises NotFound when there is none that `by` may revoke."""
-        mine = {record.id: record for record in await self.list_keys(by)}
-        if key_id not in mine:
+        record = await self._keys.key_by_id(key_id)
+        if record is None or not (by.is_admin or self._is_theirs(by, record)):
             raise NotFound("There is no such key.")
         await self._keys.revoke_key(key_id, at=self._clock.now())
-        self._remembered.pop(mine[key_id].sha256, None)
+        self._remembered.pop(record.sha256, None)
 
     def _may_make_agent_key(self, by: PersonPrincipal, agent: str) -> None:
         known = self._rulebook.directory.agents.get(agent)

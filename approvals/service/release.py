@@ -10,14 +10,14 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from approvals.domain import approval as machine
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.policy.model import Ruling
 from approvals.domain.states import Approved, CancelReason, Outcome, Released, ReleaseStatus
 from approvals.domain.strictjson import canonical
-from approvals.errors import StoreFailure, Undetermined
+from approvals.errors import IllegalTransition, StoreFailure, Undetermined
 from approvals.ports import Answered, Applied, NotSent, TooLate, Unanswered
 from approvals.service.waiting import MAX_RESULT_WAIT
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Upstream
     from approvals.service.approvals import Approvals
     from approvals.service.gate import Gate
-    from approvals.service.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,6 @@ class Releases:
         store: Store,
         approvals: Approvals,
         gate: Gate,
-        waiting: Waiting,
         clock: Clock,
         ids: Ids,
         signals: Signals,
@@ -60,35 +58,45 @@ class Releases:
         self._store = store
         self._approvals = approvals
         self._gate = gate
-        self._waiting = waiting
         self._clock = clock
         self._ids = ids
         self._signals = signals
         self._process = process
         self._running: dict[str, asyncio.Task[Release]] = {}
-        self._taking_back: set[asyncio.Task[None]] = set()
+        self._handing_over: set[asyncio.Task[bool]] = set()
         self._closing = False
 
-    async def release(self, approval: Approval, upstream: Upstream) -> Release:
-        """Send an approved call, or join whoever in this process already does.
+    def start(self, approval: Approval, upstream: Upstream) -> asyncio.Task[Release] | None:
+        """The task that sends an approved call, a running one where there is one.
 
-        Raises Unavailable when the server cannot be reached; the approval then stays approved.
+        It raises StoreFailure errors when nothing was sent; the approval then stays approved. None:
+        the service is stopping, nothing new is sent.
         """
         task = self._running.get(approval.id)
-        if task is None:
-            if self._closing:
-                return Release(approval=approval)
+        if task is None and not self._closing:
             task = asyncio.create_task(self._run(approval, upstream), name=approval.id)
             self._running[approval.id] = task
             task.add_done_callback(lambda done: self._ended(approval.id, done))
+        return task
+
+    async def hand_over(self, approval: Approval, left: asyncio.Future[None]) -> bool:
+        """Note that a connected client is given the outcome now; False: another one was before.
+
+        Done in a task of the service: when `left` says that the client has gone meanwhile, it is
+        taken back, so that the next identical call gets it.
+        """
+        task = asyncio.create_task(self._hand_over(approval, left))
+        self._handing_over.add(task)
+        task.add_done_callback(self._handing_over.discard)
         return await asyncio.shield(task)
 
     async def drain(self, *, within: timedelta) -> None:
-        """Start nothing new and let what was sent come back; after `within` it is left alone."""
+        """Send nothing new and let what was sent come back; after `within` it is left alone."""
         self._closing = True
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=within.total_seconds())
-        for task in list(self._running.values()):
+        tasks: set[asyncio.Task[Any]] = {*self._running.values(), *self._handing_over}
+        if tasks:
+            await asyncio.wait(tasks, timeout=within.total_seconds())
+        for task in tasks:
             task.cancel()
 
     async def recover(self) -> int:
@@ -102,43 +110,35 @@ class Releases:
             await self._apply(transition)
         return len(lost)
 
-    def client_left(self, approval: Approval) -> None:
-        """A waiting client has gone, maybe just as its outcome was noted as handed over."""
-        if not self._closing:
-            task = asyncio.create_task(self._take_back(approval))
-            self._taking_back.add(task)
-            task.add_done_callback(self._taking_back.discard)
+    async def _hand_over(self, approval: Approval, left: asyncio.Future[None]) -> bool:
+        given = await self._mark(approval, delivered=True)
+        if given is not None and left.done():
+            await self._mark(given, delivered=False)
+            return False
+        return given is not None
 
-    async def _take_back(self, approval: Approval) -> None:
-        if self._waiting.is_attended(approval.id):
-            return
-        if running := self._running.get(approval.id):
-            await asyncio.wait([running])
+    async def _mark(self, approval: Approval, *, delivered: bool) -> Approval | None:
+        """The approval with the mark set; None: it is set already, or somebody was faster."""
         try:
-            await self.undeliver(approval)
-        except StoreFailure:
-            logger.exception("the outcome of %s may count as handed over", approval.id)
-
-    async def undeliver(self, approval: Approval) -> None:
-        """The client that was to get the outcome had left: keep it for the next one."""
-        newest = await self._store.approval(approval.id)
-        if newest and isinstance(newest.state, Released) and newest.state.outcome:
-            if not newest.state.outcome.delivered:
-                return
-            await self._apply(
-                machine.hand_over(
-                    newest, delivered=False, now=self._clock.now(), event_id=self._ids.event()
-                )
+            transition = machine.hand_over(
+                approval,
+                delivered=delivered,
+                now=self._clock.now(),
+                event_id=self._ids.event(),
             )
+        except IllegalTransition:
+            return None
+        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
+        return transition.after if isinstance(answer, Applied) else None
 
     async def _run(self, approval: Approval, upstream: Upstream) -> Release:
         if reason := self._ground_lost(approval):
             return Release(approval=await self._approvals.withdraw(approval, reason))
-        await upstream.open()
-        asked = approval.call.definition
-        if asked and await upstream.definition_hash(approval.call.tool) != asked.hash:
+        call = approval.call
+        if call.definition and await upstream.definition_hash(call.tool) != call.definition.hash:
             reason = CancelReason.DEFINITION_CHANGED
             return Release(approval=await self._approvals.withdraw(approval, reason))
+        await upstream.prepare(call.tool, call.arguments)
         sent = await self._take(approval)
         if sent is None:
             return Release(approval=await self._newest(approval))
@@ -158,7 +158,7 @@ class Releases:
 
     async def _take(self, approval: Approval) -> Approval | None:
         """Commit `sent`; None: it is not ours to send."""
-        if not isinstance(approval.state, Approved):
+        if not isinstance(approval.state, Approved) or self._closing:
             return None
         transition = machine.send(
             approval,
@@ -181,7 +181,7 @@ class Releases:
 
     async def _give_back(self, taken: Transition) -> None:
         """Nobody knows whether `sent` was written, so nothing is sent; say so if it was."""
-        outcome = self._outcome(NotSent(why="the database did not answer in time"), taken.after)
+        outcome = self._outcome(NotSent(why="the database did not answer in time"))
         try:
             await self._apply(self._finishing(taken.after, outcome, None))
         except StoreFailure:
@@ -190,17 +190,20 @@ class Releases:
     async def _finish(self, sent: Approval, came: SendOutcome) -> Release:
         """Record the outcome before anybody hears of it, however long the database takes."""
         result = _result_text(came)
-        outcome = self._outcome(came, sent, result)
+        outcome = self._outcome(came, result)
         stored = result if result and _size(result) <= MAX_STORED_RESULT else None
         transition = self._finishing(sent, outcome, stored)
         while True:
             try:
-                await self._store.apply(transition, within=MAX_RESULT_WAIT)
+                answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
                 break
             except StoreFailure:
                 logger.exception("the outcome of %s is not recorded yet", sent.id)
                 await asyncio.sleep(RECORD_AGAIN.total_seconds())
         self._signals.changed(sent.id)
+        if not isinstance(answer, Applied):
+            logger.error("somebody else recorded an outcome of %s; ours was %s", sent.id, outcome)
+            return Release(approval=await self._newest(sent))
         return Release(
             approval=transition.after, answer=came if isinstance(came, Answered) else None
         )
@@ -211,13 +214,13 @@ class Releases:
             sent, outcome, token=sent.state.token, event_id=self._ids.event(), result=result
         )
 
-    def _outcome(self, came: SendOutcome, sent: Approval, result: str | None = None) -> Outcome:
+    def _outcome(self, came: SendOutcome, result: str | None = None) -> Outcome:
         status, detail = _status(came)
         return Outcome(
             status=status,
             detail=detail,
             at=self._clock.now(),
-            delivered=self._waiting.is_attended(sent.id),
+            delivered=False,
             result_hash=sha256(result) if result else None,
             result_size=_size(result) if result else None,
         )
@@ -237,7 +240,7 @@ class Releases:
 
 async def _send(upstream: Upstream, sent: Approval) -> SendOutcome:
     try:
-        return await upstream.call(sent.call.tool, sent.call.arguments)
+        return await upstream.send()
     except Exception as error:
         logger.exception("sending %s ended in an error nobody foresaw", sent.id)
         return Unanswered(why=f"the sender failed ({type(error).__name__})")

@@ -1,4 +1,4 @@
-"""How long anything waits, and who is connected while it does.
+"""How long anything waits.
 
 The row is the truth; a request only waits on it. Nothing is open in the database meanwhile.
 """
@@ -6,15 +6,14 @@ The row is the truth; a request only waits on it. Nothing is open in the databas
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from contextlib import contextmanager
+from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from approvals.domain.states import Approval
     from approvals.ports import Store
@@ -31,10 +30,8 @@ class Waiting:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sleepers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._seen: dict[str, int] = {}
-        self._attached: Counter[str] = Counter()
-        self.stopping = False
+        self._sleepers: defaultdict[str, dict[asyncio.Event, int]] = defaultdict(dict)
+        self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def changed(self, approval_id: str) -> None:
         """A hint: whoever waits for it reads it again."""
@@ -51,24 +48,29 @@ class Waiting:
         """
         deadline = asyncio.get_running_loop().time() + within.total_seconds()
         woken = asyncio.Event()
-        self._sleepers[approval_id].add(woken)
+        self._sleepers[approval_id][woken] = 0
         try:
             while True:
                 woken.clear()
                 approval = await self._read(approval_id)
+                self._sleepers[approval_id][woken] = approval.version
                 if done(approval) or self.stopping or not await _woken_before(woken, deadline):
                     return approval
         finally:
-            self._sleepers[approval_id].discard(woken)
+            del self._sleepers[approval_id][woken]
             if not self._sleepers[approval_id]:
                 del self._sleepers[approval_id]
-                self._seen.pop(approval_id, None)
 
     def stop(self) -> None:
         """The service is going down: everybody who waits is answered with how it stands now."""
-        self.stopping = True
+        if not self.stopped.done():
+            self.stopped.set_result(None)
         for approval_id in self._sleepers:
             self.changed(approval_id)
+
+    @property
+    def stopping(self) -> bool:
+        return self.stopped.done()
 
     async def poll(self) -> None:
         """Find out what changed without a hint: one query for everybody who waits."""
@@ -76,24 +78,9 @@ class Waiting:
         if not waiting:
             return
         for approval_id, version in (await self._store.versions(waiting)).items():
-            if self._seen.get(approval_id) not in {None, version}:
-                self.changed(approval_id)
-            self._seen[approval_id] = version
-
-    @contextmanager
-    def attached(self, approval_id: str) -> Iterator[None]:
-        """While inside, a connected client waits for this approval's outcome."""
-        self._attached[approval_id] += 1
-        try:
-            yield
-        finally:
-            self._attached[approval_id] -= 1
-            if not self._attached[approval_id]:
-                del self._attached[approval_id]
-
-    def is_attended(self, approval_id: str) -> bool:
-        """Whether some connected client waits for it here."""
-        return self._attached[approval_id] > 0
+            for sleeper, read in self._sleepers.get(approval_id, {}).items():
+                if read != version:
+                    sleeper.set()
 
     async def _read(self, approval_id: str) -> Approval:
         approval = await self._store.approval(approval_id)

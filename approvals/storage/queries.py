@@ -42,7 +42,7 @@ def page(filter_: ListFilter) -> Select:
             )
         )
     newest_first = (col(ApprovalRow.created_at).desc(), col(ApprovalRow.id).desc())
-    return query.order_by(*newest_first).limit(filter_.limit)
+    return query.order_by(*newest_first).limit(filter_.limit + 1)
 
 
 def last_run(identities: Sequence[str], *, since: datetime) -> Select:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from approvals.ports import (
     Conflict,
     Duplicate,
     KeyRecord,
+    Page,
     Record,
     TooLate,
 )
@@ -40,7 +42,7 @@ from approvals.storage.tables import (
 from approvals.storage.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import sqlalchemy as sa
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from approvals.ports import Clock, Delivery, ListFilter, Operation
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT = timedelta(seconds=5)
 MAX_WAIT = timedelta(seconds=10)
@@ -71,7 +75,10 @@ class SqliteStore:
 
         `factory` makes the writer's connection.
         """
+        path = path.resolve()  # a link to the file is the same database
         self._lock = _lock(path)
+        path.touch(mode=0o600)
+        self._unreadable: set[str] = set()
         prepare()
         writing = _connect(path, factory)
         writing.execute("pragma journal_mode = wal")
@@ -108,7 +115,10 @@ class SqliteStore:
         return await self._hot.run(lambda c: _approval(c, "id = ?", (approval_id,)))
 
     async def latest(self, identities: Sequence[str]) -> Approval | None:
-        where = f"identity in ({_marks(identities)}) order by created_at desc, rowid desc limit 1"
+        where = (
+            f"identity in ({_marks(identities)})"
+            " order by open_identity is not null desc, created_at desc, rowid desc limit 1"
+        )
         return await self._hot.run(lambda c: _approval(c, where, identities))
 
     async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
@@ -120,8 +130,19 @@ class SqliteStore:
         found = await self._approvals(queries.last_run(identities, since=since))
         return found[0] if found else None
 
-    async def page(self, filter_: ListFilter) -> Sequence[Approval]:
-        return await self._approvals(queries.page(filter_))
+    async def page(self, filter_: ListFilter) -> Page:
+        def read(connection: sqlite3.Connection) -> Page:
+            taken: list[dict[str, Any]] = []
+            size, more = 0, False
+            for row in _rows(connection, queries.page(filter_)):
+                size += len(row["arguments"])
+                more = len(taken) == filter_.limit or (bool(taken) and size > filter_.max_bytes)
+                if more:
+                    break
+                taken.append(row)
+            return Page(approvals=self._read_all(connection, taken), more=more)
+
+        return await self._cold.run(read)
 
     async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
         pending = await self._approvals(queries.overdue_pending(now=now, limit=limit))
@@ -166,13 +187,21 @@ class SqliteStore:
     async def add_key(self, record: KeyRecord) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
             del now
-            _insert(connection, KeyRow, mapping.key_row(record))
+            known = connection.execute("select 1 from keys where id = ?", (record.id,))
+            if known.fetchone() is None:  # a lost commit answer makes this run twice
+                _insert(connection, KeyRow, mapping.key_row(record))
 
         await self._submit(record.id, work)
 
     async def key(self, sha256: str) -> KeyRecord | None:
-        sql = f"select {', '.join(_COLUMNS[KeyRow])} from keys where sha256 = ?"  # noqa: S608
-        row = await self._hot.run(lambda c: c.execute(sql, (sha256,)).fetchone())
+        return await self._key("sha256", sha256)
+
+    async def key_by_id(self, key_id: str) -> KeyRecord | None:
+        return await self._key("id", key_id)
+
+    async def _key(self, column: str, value: str) -> KeyRecord | None:
+        sql = f"select {', '.join(_COLUMNS[KeyRow])} from keys where {column} = ?"  # noqa: S608
+        row = await self._hot.run(lambda c: c.execute(sql, (value,)).fetchone())
         return None if row is None else mapping.key_of(_named(KeyRow, row))
 
     async def keys(self) -> Sequence[KeyRecord]:
@@ -202,16 +231,33 @@ class SqliteStore:
         await self._hot.run(lambda c: c.execute("select 1").fetchone())
 
     async def _approvals(self, query: sa.Select[Any]) -> list[Approval]:
-        def read(connection: sqlite3.Connection) -> list[Approval]:
-            rows = _select(connection, query)
-            ids = [row["id"] for row in rows]
-            made: dict[str, list[Mapping[str, Any]]] = {id_: [] for id_ in ids}
-            if ids:
-                for decision in _select(connection, queries.decisions(ids)):
-                    made[decision["approval_id"]].append(decision)
-            return [mapping.approval_of(row, made[row["id"]]) for row in rows]
+        return await self._cold.run(lambda c: self._read_all(c, _select(c, query)))
 
-        return await self._cold.run(read)
+    def _read_all(
+        self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]
+    ) -> list[Approval]:
+        made: dict[str, list[Mapping[str, Any]]] = {row["id"]: [] for row in rows}
+        if rows:
+            for decision in _select(connection, queries.decisions(list(made))):
+                made[decision["approval_id"]].append(decision)
+        return [found for row in rows if (found := self._readable(row, made[row["id"]]))]
+
+    def _readable(
+        self, row: Mapping[str, Any], decisions: Sequence[Mapping[str, Any]]
+    ) -> Approval | None:
+        """The approval, or None for a row that cannot be read: it must not stop the others."""
+        try:
+            return mapping.approval_of(row, decisions)
+        except Exception:
+            if row["id"] not in self._unreadable:
+                self._unreadable.add(row["id"])
+                logger.exception("the row of %s cannot be read and is left out", row["id"])
+            return None
+
+    @property
+    def unreadable(self) -> int:
+        """How many rows could not be read since the start."""
+        return len(self._unreadable)
 
     async def _update(self, sql: str, values: dict[str, object]) -> int:
         def work(connection: sqlite3.Connection, now: datetime) -> int:
@@ -511,11 +557,16 @@ _DIALECT = sqlite_dialect.dialect(paramstyle="named")
 
 def _select(connection: sqlite3.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
     """Run a statement of `queries` on the plain connection."""
+    return list(_rows(connection, query))
+
+
+def _rows(connection: sqlite3.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
+    """The same, row by row, for whoever may stop early."""
     table = query.get_final_froms()[0]
     model = next(t for t in _TABLES if t.__tablename__ == str(table))
     compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    rows = connection.execute(str(compiled), _bound(compiled.params)).fetchall()
-    return [_named(model, row) for row in rows]
+    for row in connection.execute(str(compiled), _bound(compiled.params)):
+        yield _named(model, row)
 
 
 def _marks(values: Sequence[object]) -> str:

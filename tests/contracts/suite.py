@@ -35,6 +35,7 @@ from approvals.ports import (
     Duplicate,
     KeyRecord,
     ListFilter,
+    Page,
     Record,
     TooLate,
 )
@@ -61,10 +62,10 @@ def parking(
     identity: str | None = None, *, lasts: timedelta = timedelta(minutes=15), **changes: object
 ) -> Parking:
     created = now()
+    changes = {"created_at": created, **changes}
     asked = approval(
         id=IDS.approval(),
         identity=identity or f"k:{IDS.token()}",
-        created_at=created,
         expires_at=created + lasts,
         **changes,  # type: ignore[arg-type]
     )
@@ -312,14 +313,35 @@ class StoreContract:
         await applied(store, denying(made[0]))
         seen: list[str] = []
         after = None
-        while page := await store.page(ListFilter(limit=3, after=after)):
-            seen += [one.id for one in page]
-            after = (page[-1].created_at, page[-1].id)
+        more = True
+        while more:
+            page = await store.page(ListFilter(limit=3, after=after))
+            seen += [one.id for one in page.approvals]
+            after = (page.approvals[-1].created_at, page.approvals[-1].id)
+            more = page.more
         assert seen == [one.id for one in reversed(made)]
         denied = await store.page(ListFilter(statuses=frozenset({Status.DENIED})))
-        assert [one.id for one in denied] == [made[0].id]
-        assert await store.page(ListFilter(agent="nobody")) == []
-        assert len(await store.page(ListFilter(server="exchange", tool=made[0].call.tool))) == 7
+        assert [one.id for one in denied.approvals] == [made[0].id]
+        assert await store.page(ListFilter(agent="nobody")) == Page(approvals=[], more=False)
+        named = ListFilter(server="exchange", tool=made[0].call.tool, limit=7)
+        assert len((await store.page(named)).approvals) == 7
+        assert not (await store.page(named)).more
+
+    async def test_a_page_holds_no_more_than_its_bytes_but_always_one(self, store: Engine) -> None:
+        large = [await parked(store, call=call({"x": "y" * 1000})) for _ in range(3)]
+        page = await store.page(ListFilter(max_bytes=2500))
+        assert [one.id for one in page.approvals] == [large[2].id, large[1].id]
+        assert page.more
+        assert len((await store.page(ListFilter(max_bytes=1))).approvals) == 1
+
+    async def test_an_open_approval_is_the_latest_whatever_the_clock_said(
+        self, store: Engine
+    ) -> None:
+        ended = await parked(store, identity="k:clock")
+        await applied(store, denying(ended))
+        earlier = ended.created_at - timedelta(hours=1)
+        open_ = await parked(store, identity="k:clock", created_at=earlier)
+        assert await store.latest(["k:clock"]) == open_
 
     async def test_versions_of_many(self, store: Engine) -> None:
         one, two = await parked(store), await parked(store)
@@ -358,6 +380,9 @@ class StoreContract:
         await store.add_key(record)
         assert await store.key("h") == record
         assert await store.key("other") is None
+        assert await store.key_by_id("key_1") == record
+        assert await store.key_by_id("key_2") is None
+        await store.add_key(record)  # submitted again after a lost answer: nothing changes
         at = now()
         assert await store.revoke_key("key_1", at=at)
         assert not await store.revoke_key("key_1", at=at)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import ERAS, World, policy, text, world
+from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
 pytestmark = pytest.mark.anyio
 both_eras = pytest.mark.parametrize("era", ERAS)
@@ -205,3 +205,101 @@ async def finished(w: World, approval_id: str) -> None:
             if release and release["status"] != "sent":
                 return
             await asyncio.sleep(0.02)
+
+
+async def in_flight(w: World) -> tuple[asyncio.Task[object], str]:
+    """A client whose approved call has reached the tool, which has not answered yet."""
+    w.upstream.pause.clear()
+
+    async def ask() -> object:
+        async with w.agent() as agent:
+            return await agent.call_tool(*ACT)
+
+    calling = asyncio.create_task(ask())
+    [approval] = await w.pending()
+    await w.approve(approval)
+    async with asyncio.timeout(10):
+        while not w.upstream.calls:
+            await asyncio.sleep(0.01)
+    return calling, approval["id"]
+
+
+async def leave(calling: asyncio.Task[object]) -> None:
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
+    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_outcome_recorded_just_as_the_hold_ends_is_not_lost(
+    tmp_path: Path, when: str
+) -> None:
+    """The hold ends while the outcome is being committed, or while its commit is on its way back."""
+    slow = Slowed("succeeded", **{when: 1.0})
+    async with world(tmp_path, hold=timedelta(seconds=1), wrap_store=slow) as w:
+        async with w.agent() as agent:
+            first = asyncio.create_task(agent.call_tool(*ACT))
+            [approval] = await w.pending()
+            await asyncio.sleep(0.4)
+            await w.approve(approval)
+            said = text(await first)
+            if said != "did x 0":
+                assert said.startswith("SENT: the call was approved and sent")
+                await finished(w, approval["id"])
+                assert text(await agent.call_tool(*ACT)) == "did x 0"
+        assert w.upstream.ran == {"x": 1}
+        everything = (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"]
+        assert len(everything) == 1
+
+
+async def test_an_outcome_that_one_client_got_is_not_given_to_a_later_call(
+    tmp_path: Path,
+) -> None:
+    """One client leaves while the call runs, another attaches and gets the result: that was it."""
+    async with world(tmp_path) as w:
+        leaving, first_id = await in_flight(w)
+        await leave(leaving)
+        async with w.agent() as two:
+            second = asyncio.create_task(two.call_tool(*ACT))
+            await asyncio.sleep(0.2)
+            w.upstream.pause.set()
+            assert text(await second) == "did x 0"
+            third = asyncio.create_task(two.call_tool(*ACT))
+            [new] = await w.pending()
+            assert new["id"] != first_id
+            third.cancel()
+            await asyncio.gather(third, return_exceptions=True)
+
+
+async def test_a_client_that_leaves_while_it_is_given_the_outcome_leaves_it_for_the_next(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, wrap_store=Slowed("delivered", after=0.5)) as w:
+        leaving, approval_id = await in_flight(w)
+        await leave(leaving)
+        w.upstream.pause.set()
+        await finished(w, approval_id)
+        async with w.agent() as two:
+            given = asyncio.create_task(two.call_tool(*ACT))
+            await asyncio.sleep(0.25)
+            await leave(given)
+        await asyncio.sleep(1)
+        async with w.agent() as three:
+            assert text(await three.call_tool(*ACT)) == "did x 0"
+        assert w.upstream.ran == {"x": 1}
+
+
+async def test_an_outcome_is_not_used_up_by_a_call_that_may_not_see_it(tmp_path: Path) -> None:
+    """The policy hides the tool meanwhile: the agent learns nothing, and nothing is consumed."""
+    async with world(tmp_path) as w:
+        leaving, approval_id = await in_flight(w)
+        await leave(leaving)
+        w.upstream.pause.set()
+        await finished(w, approval_id)
+    async with world(tmp_path, document=policy(hide=["act"])) as w, w.agent() as agent:
+        with pytest.raises(Exception, match="Unknown tool"):
+            await agent.call_tool(*ACT)
+        stored = await w.services.store.approval(approval_id)
+        assert stored is not None
+        events = await w.services.store.events(approval_id)
+        assert "delivered" not in [event.fact.type for event in events]

@@ -88,7 +88,7 @@ async def test_allowed_calls_pass_and_denied_and_hidden_ones_do_not(
 async def test_hidden_tools_are_not_listed(tmp_path: Path, era: str) -> None:
     async with world(tmp_path) as w, w.agent(era) as agent:
         names = [tool.name for tool in (await agent.list_tools()).tools]
-        assert names == ["act", "look", "break_it"]
+        assert names == ["act", "look", "break_it", "\u8f6c\u8d26"]
 
 
 async def test_a_listed_tool_that_no_policy_names_is_blocked_with_a_reason(

@@ -59,6 +59,7 @@ async def test_expiry_racing_an_approval_gives_one_of_them_and_never_late(
 
 
 async def _race(w: World, n: int, offset: float) -> str:
+    await asyncio.sleep(n * 0.05)  # one race after the other, so that each arrives when it means to
     approval = await w.parked({"what": f"race {n}"})
     deadline = datetime.fromisoformat(approval["expires_at"])
     moment = deadline + timedelta(seconds=offset)

@@ -60,6 +60,11 @@ class Upstream:
             self.ran[what] += 1
             return "oh no"
 
+        @server.tool(name="\u8f6c\u8d26", structured_output=False)
+        def pay(what: str) -> str:
+            """Pay."""
+            return f"paid {what}"
+
         @server.resource("note://one")
         def note() -> str:
             """A note."""

@@ -17,6 +17,7 @@ from approvals.app import create_app
 from approvals.config.settings import Settings
 from approvals.demo.stage import served
 from approvals.domain.directory import Assurance, Role
+from approvals.ports import Record
 from approvals.service.identity import PersonPrincipal
 from approvals.service.waiting import HOLD
 from tests.e2e.upstream import Upstream
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from mcp_types import CallToolResult
 
-    from approvals.ports import Store
+    from approvals.ports import Answer, Operation, Store
     from approvals.service.services import Services
 
 ADMIN = PersonPrincipal(name="carol", roles=frozenset({Role.ADMIN}), assurance=Assurance.KEY)
@@ -132,6 +133,29 @@ def text(result: CallToolResult) -> str:
 def _http(**settings: Any) -> httpx2.AsyncClient:
     limits = httpx2.Limits(max_connections=2000)
     return httpx2.AsyncClient(timeout=120, trust_env=False, limits=limits, **settings)
+
+
+class Slowed:
+    """The real store, slower around one kind of operation: `before` it is applied, or `after`."""
+
+    def __init__(self, kind: str, *, before: float = 0, after: float = 0) -> None:
+        self._kind, self._before, self._after = kind, before, after
+        self._store: Any = None
+
+    def __call__(self, store: Store) -> Store:
+        self._store = store
+        return self  # type: ignore[return-value]
+
+    async def apply(self, operation: Operation, **how: Any) -> Answer:
+        fact = operation.fact if isinstance(operation, Record) else operation.event.fact
+        hit = fact.type == self._kind
+        await asyncio.sleep(self._before if hit else 0)
+        answer: Answer = await self._store.apply(operation, **how)
+        await asyncio.sleep(self._after if hit else 0)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 @asynccontextmanager

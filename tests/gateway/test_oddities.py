@@ -15,6 +15,8 @@ import pytest
 from approvals.app import create_app
 from approvals.config.settings import Settings
 from approvals.demo.stage import served
+from approvals.gateway.sessions import Sessions
+from approvals.service.keyring import Keyring
 from tests.e2e.test_hostile_input import call_body, mcp
 from tests.e2e.upstream import Upstream
 from tests.e2e.world import World, configured, keys_for
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+ID = "approvals-" + "0" * 32  # stands for the id of the request, which is as long
+
 LIST = json.dumps(
     {
         "jsonrpc": "2.0",
-        "id": 1,
+        "id": ID,
         "result": {"tools": [{"name": "act", "inputSchema": {"type": "object"}}]},
     }
 ).encode()
@@ -47,7 +51,7 @@ def http(status: bytes, body: bytes, kind: bytes = b"application/json") -> bytes
 
 
 def rpc(**members: object) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": 1, **members}).encode()
+    return json.dumps({"jsonrpc": "2.0", "id": ID, **members}).encode()
 
 
 OK = rpc(result={"content": [{"type": "text", "text": "fine"}]})
@@ -87,7 +91,7 @@ CASES: dict[str, tuple[bytes | None, str, str]] = {
         "outcome_unknown",
         "OUTCOME UNKNOWN",
     ),
-    "a lost session": (http(b"404 Gone", b"", b"text/plain"), "not_sent", "could not be sent"),
+    "a bare 404": (http(b"404 No", b"", b"text/plain"), "outcome_unknown", "OUTCOME UNKNOWN"),
     "refused credentials": (http(b"401 No", b"", b"text/plain"), "not_sent", "could not be sent"),
     "nothing but a closed connection": (b"", "outcome_unknown", "OUTCOME UNKNOWN"),
     "half an answer": (
@@ -101,7 +105,12 @@ CASES: dict[str, tuple[bytes | None, str, str]] = {
         "OUTCOME UNKNOWN",
     ),
     "an answer that is two": (
-        http(b"200 OK", b'{"jsonrpc":"2.0","id":1,"result":{"a":1,"a":2}}'),
+        http(b"200 OK", b'{"jsonrpc":"2.0","id":"' + ID.encode() + b'","result":{"a":1,"a":2}}'),
+        "outcome_unknown",
+        "OUTCOME UNKNOWN",
+    ),
+    "the answer to another request": (
+        http(b"200 OK", OK.replace(b"approvals-", b"approbals-")),
         "outcome_unknown",
         "OUTCOME UNKNOWN",
     ),
@@ -114,8 +123,9 @@ CASES: dict[str, tuple[bytes | None, str, str]] = {
 class Odd:
     """A raw HTTP server: lists one tool, and answers `tools/call` with these bytes."""
 
-    def __init__(self, answer: bytes | None) -> None:
+    def __init__(self, answer: bytes | None, *, lists: bool = True) -> None:
         self.answer = answer
+        self.lists = lists
         self.calls = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,13 +134,14 @@ class Odd:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
                 body = await reader.readexactly(length)
-                if b'"tools/list"' in body:
-                    writer.write(http(b"200 OK", LIST))
+                asked = json.loads(body)["id"].encode()
+                if b'"tools/list"' in body and self.lists:
+                    writer.write(http(b"200 OK", LIST).replace(ID.encode(), asked))
                     continue
                 self.calls += 1
                 if self.answer is None:
                     await asyncio.sleep(30)
-                writer.write(self.answer or b"")
+                writer.write((self.answer or b"").replace(ID.encode(), asked))
                 await writer.drain()
                 break
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -180,6 +191,29 @@ async def test_whatever_the_server_answers_the_state_is_right_and_it_was_asked_o
         assert again.status_code == 200  # the same person's same decision: nothing changes
         await asyncio.sleep(0.1)
         assert odd.calls == 1
+
+
+async def test_a_session_that_the_server_has_lost_proves_that_nothing_ran(tmp_path: Path) -> None:
+    odd = Odd(http(b"404 Gone", b"", b"text/plain"))
+    async with odd_world(tmp_path, odd) as w:
+        sealed = Sessions(Keyring([b"s" * 32])).seal("abc", agent="bot", server="up")
+        calling = asyncio.create_task(mcp(w, call_body('{"what":"x"}'), mcp_session_id=sealed))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        assert "could not be sent" in (await calling).text
+        assert (await w.status(approval["id"]))["release"]["status"] == "not_sent"
+        assert odd.calls == 1
+
+
+async def test_a_server_that_hangs_makes_callers_wait_once_and_not_in_a_row(
+    tmp_path: Path,
+) -> None:
+    async with odd_world(tmp_path, Odd(None, lists=False)) as w:
+        began = asyncio.get_running_loop().time()
+        answers = await asyncio.gather(*(mcp(w, call_body(f'{{"what":"{n}"}}')) for n in range(10)))
+        assert asyncio.get_running_loop().time() - began < 5
+        for answer in answers:
+            assert "could not be judged" in answer.text
 
 
 async def test_a_server_that_cannot_be_reached_denies_and_the_approval_stays_usable(
