@@ -7,14 +7,9 @@ import fcntl
 import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy.dialects import sqlite as sqlite_dialect
-
-from approvals.domain.chain import Head, link
-from approvals.domain.states import Parking, Transition
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import (
     Answer,
@@ -23,32 +18,31 @@ from approvals.ports import (
     Duplicate,
     KeyRecord,
     Page,
-    Record,
     TooLate,
 )
 from approvals.storage import mapping, queries
-from approvals.storage.tables import (
-    ApprovalRow,
-    DecisionRow,
-    EventRow,
-    KeyRow,
-    Moment,
-    OutboxRow,
-    ResultRow,
-    StartingPersonRow,
-    from_microseconds,
-    to_microseconds,
+from approvals.storage.sqlite_operations import Plain, row_of, work_of
+from approvals.storage.sqlite_rows import (
+    COLUMNS,
+    LEASE,
+    approval_rows,
+    insert,
+    marks,
+    named,
+    rows,
+    select,
 )
+from approvals.storage.tables import KeyRow, OutboxRow, StartingPersonRow, to_microseconds
 from approvals.storage.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     import sqlalchemy as sa
 
     from approvals.domain.chain import Event
-    from approvals.domain.states import Approval, NoticeKind
+    from approvals.domain.states import Approval
     from approvals.ports import Clock, Delivery, ListFilter, Operation
 
 T = TypeVar("T")
@@ -106,24 +100,24 @@ class SqliteStore:
         self, operation: Operation, *, within: timedelta, background: bool = False
     ) -> Answer:
         answer = await self._write(
-            _row_of(operation), _work_of(operation), within=within, background=background
+            row_of(operation), work_of(operation), within=within, background=background
         )
         assert isinstance(answer, Applied | Conflict | TooLate | Duplicate)  # noqa: S101
         return answer
 
     async def approval(self, approval_id: str) -> Approval | None:
-        return await self._hot.run(lambda c: _approval(c, "id = ?", (approval_id,)))
+        return await self._one("id = ?", (approval_id,))
 
     async def latest(self, identities: Sequence[str]) -> Approval | None:
         where = (
-            f"identity in ({_marks(identities)})"
+            f"identity in ({marks(identities)})"
             " order by open_identity is not null desc, created_at desc, rowid desc limit 1"
         )
-        return await self._hot.run(lambda c: _approval(c, where, identities))
+        return await self._one(where, identities)
 
     async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
         wanted = list(approval_ids)
-        sql = f"select id, version from approvals where id in ({_marks(wanted)})"  # noqa: S608
+        sql = f"select id, version from approvals where id in ({marks(wanted)})"  # noqa: S608
         return await self._hot.run(lambda c: dict(c.execute(sql, wanted).fetchall()))
 
     async def last_run(self, identities: Sequence[str], *, since: datetime) -> Approval | None:
@@ -134,7 +128,7 @@ class SqliteStore:
         def read(connection: sqlite3.Connection) -> Page:
             taken: list[dict[str, Any]] = []
             size, more = 0, False
-            for row in _rows(connection, queries.page(filter_)):
+            for row in rows(connection, queries.page(filter_)):
                 size += len(row["arguments"])
                 more = len(taken) == filter_.limit or (bool(taken) and size > filter_.max_bytes)
                 if more:
@@ -152,7 +146,7 @@ class SqliteStore:
         return await self._approvals(queries.sent(limit=limit))
 
     async def events(self, approval_id: str) -> Sequence[Event]:
-        rows = await self._cold.run(lambda c: _select(c, queries.events(approval_id)))
+        rows = await self._cold.run(lambda c: select(c, queries.events(approval_id)))
         return [mapping.event_of(row) for row in rows]
 
     async def result(self, approval_id: str) -> str | None:
@@ -164,9 +158,9 @@ class SqliteStore:
         def work(connection: sqlite3.Connection, now: datetime) -> list[Delivery]:
             at = to_microseconds(now)
             taken = connection.execute(
-                _LEASE, {"now": at, "until": to_microseconds(now + lease), "limit": limit}
+                LEASE, {"now": at, "until": to_microseconds(now + lease), "limit": limit}
             )
-            return [mapping.delivery_of(_named(OutboxRow, row)) for row in taken.fetchall()]
+            return [mapping.delivery_of(named(OutboxRow, row)) for row in taken.fetchall()]
 
         return await self._submit("outbox", work, background=True)
 
@@ -189,7 +183,7 @@ class SqliteStore:
             del now
             known = connection.execute("select 1 from keys where id = ?", (record.id,))
             if known.fetchone() is None:  # a lost commit answer makes this run twice
-                _insert(connection, KeyRow, mapping.key_row(record))
+                insert(connection, KeyRow, mapping.key_row(record))
 
         await self._submit(record.id, work)
 
@@ -200,12 +194,12 @@ class SqliteStore:
         return await self._key("id", key_id)
 
     async def _key(self, column: str, value: str) -> KeyRecord | None:
-        sql = f"select {', '.join(_COLUMNS[KeyRow])} from keys where {column} = ?"  # noqa: S608
+        sql = f"select {', '.join(COLUMNS[KeyRow])} from keys where {column} = ?"  # noqa: S608
         row = await self._hot.run(lambda c: c.execute(sql, (value,)).fetchone())
-        return None if row is None else mapping.key_of(_named(KeyRow, row))
+        return None if row is None else mapping.key_of(named(KeyRow, row))
 
     async def keys(self) -> Sequence[KeyRecord]:
-        rows = await self._cold.run(lambda c: _select(c, queries.keys(limit=MANY)))
+        rows = await self._cold.run(lambda c: select(c, queries.keys(limit=MANY)))
         return [mapping.key_of(row) for row in rows]
 
     async def revoke_key(self, key_id: str, *, at: datetime) -> bool:
@@ -223,22 +217,32 @@ class SqliteStore:
     async def set_starting_person(self, name: str, *, at: datetime) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
             del now
-            _insert(connection, StartingPersonRow, {"name": name, "created_at": at})
+            insert(connection, StartingPersonRow, {"name": name, "created_at": at})
 
         await self._submit("starting_people", work)
 
     async def ping(self) -> None:
         await self._hot.run(lambda c: c.execute("select 1").fetchone())
 
+    async def _one(self, where: str, values: Sequence[object]) -> Approval | None:
+        """The first approval there is; raises Unavailable for a row that cannot be read."""
+        found = await self._hot.run(lambda c: approval_rows(c, where, values))
+        if found is None:
+            return None
+        approval = self._readable(*found)
+        if approval is None:
+            raise Unavailable("The record of this call cannot be read; nothing is done with it.")
+        return approval
+
     async def _approvals(self, query: sa.Select[Any]) -> list[Approval]:
-        return await self._cold.run(lambda c: self._read_all(c, _select(c, query)))
+        return await self._cold.run(lambda c: self._read_all(c, select(c, query)))
 
     def _read_all(
         self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]
     ) -> list[Approval]:
         made: dict[str, list[Mapping[str, Any]]] = {row["id"]: [] for row in rows}
         if rows:
-            for decision in _select(connection, queries.decisions(list(made))):
+            for decision in select(connection, queries.decisions(list(made))):
                 made[decision["approval_id"]].append(decision)
         return [found for row in rows if (found := self._readable(row, made[row["id"]]))]
 
@@ -272,7 +276,7 @@ class SqliteStore:
         *,
         background: bool = False,
     ) -> T:
-        answer = await self._write(row, _Plain(work), within=MAX_WAIT, background=background)
+        answer = await self._write(row, Plain(work), within=MAX_WAIT, background=background)
         return cast("T", answer)
 
     async def _write(self, row: str, work: Work, *, within: timedelta, background: bool) -> object:
@@ -282,131 +286,6 @@ class SqliteStore:
                 return await asyncio.shield(future)
         except TimeoutError:
             raise Undetermined("The database has not answered in time.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    """Work that may be done twice without harm."""
-
-    run_: Callable[[sqlite3.Connection, datetime], object]
-
-    def run(self, connection: sqlite3.Connection, now: datetime) -> object:
-        return self.run_(connection, now)
-
-    def applied(self, connection: sqlite3.Connection) -> object | None:
-        del connection
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Park:
-    operation: Parking
-
-    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
-        del now
-        operation, approval = self.operation, self.operation.approval
-        row = connection.execute(
-            "select id from approvals where open_identity = ?", (approval.identity,)
-        ).fetchone()
-        if row is not None and row[0] == approval.id:
-            return Applied()
-        if row is not None:
-            return Duplicate(existing_id=row[0])
-        _insert(connection, ApprovalRow, mapping.approval_row(approval))
-        _insert(connection, EventRow, mapping.event_row(operation.event))
-        _insert_notices(connection, approval, operation.notice, operation.event)
-        return Applied()
-
-    def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    operation: Transition
-
-    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
-        op, after = self.operation, self.operation.after
-        if (op.valid_from and now < op.valid_from) or (op.valid_until and now >= op.valid_until):
-            return TooLate(now=now)
-        changed = connection.execute(
-            _UPDATE,
-            _bound(
-                mapping.changing_columns(after)
-                | {"_id": after.id, "_version": op.before.version, "_status": op.before.status}
-            ),
-        )
-        if changed.rowcount != 1:
-            return _applied(connection, op.op_id) or Conflict()
-        _insert(connection, EventRow, mapping.event_row(op.event))
-        if op.decision:
-            seq = len(after.decisions)
-            _insert(connection, DecisionRow, mapping.decision_row(after.id, seq, op.decision))
-        if op.result is not None:
-            connection.execute(
-                "insert or replace into results (approval_id, text) values (?, ?)",
-                (after.id, op.result),
-            )
-        if op.notice:
-            _insert_notices(connection, after, op.notice, op.event)
-        return Applied()
-
-    def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Append:
-    operation: Record
-
-    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
-        del now
-        stream = self.operation.stream
-        if _applied(connection, self.operation.op_id):
-            return Applied()
-        row = connection.execute(
-            "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
-        ).fetchone()
-        head = Head(seq=row[0], hash=row[1]) if row else Head()
-        event = link(head, stream, self.operation.fact)
-        _insert(connection, EventRow, mapping.event_row(event))
-        return Applied()
-
-    def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
-
-
-def _work_of(operation: Operation) -> Work:
-    match operation:
-        case Parking():
-            return _Park(operation)
-        case Transition():
-            return _Change(operation)
-        case Record():
-            return _Append(operation)
-
-
-def _row_of(operation: Operation) -> str:
-    match operation:
-        case Parking():
-            return operation.approval.id
-        case Transition():
-            return operation.after.id
-        case Record():
-            return operation.op_id
-
-
-def _applied(connection: sqlite3.Connection, op_id: str) -> Applied | None:
-    row = connection.execute("select 1 from events where id = ?", (op_id,)).fetchone()
-    return Applied() if row else None
-
-
-def _insert_notices(
-    connection: sqlite3.Connection, approval: Approval, kind: NoticeKind, event: Event
-) -> None:
-    for channel in approval.channels:
-        row = mapping.outbox_row(approval, channel, kind, event=event)
-        _insert(connection, OutboxRow, row)
 
 
 class _Reader:
@@ -466,108 +345,3 @@ def _lock(path: Path) -> IO[str]:
             f"Another approvals server already uses {path}. Stop it first, or use another database."
         ) from None
     return file
-
-
-def _columns(table: type[Any]) -> list[str]:
-    return [column.name for column in table.__table__.columns]
-
-
-def _moments(table: type[Any]) -> frozenset[str]:
-    columns = table.__table__.columns
-    return frozenset(column.name for column in columns if isinstance(column.type, Moment))
-
-
-_TABLES = (
-    ApprovalRow,
-    DecisionRow,
-    EventRow,
-    KeyRow,
-    OutboxRow,
-    ResultRow,
-    StartingPersonRow,
-)
-_COLUMNS = {table: _columns(table) for table in _TABLES}
-_MOMENTS = {table: _moments(table) for table in _TABLES}
-_INSERT = {
-    table: f"insert into {table.__tablename__} ({', '.join(names)}) "  # noqa: S608
-    f"values ({', '.join(':' + name for name in names)})"
-    for table, names in _COLUMNS.items()
-}
-_CHANGING = [
-    name
-    for name in _COLUMNS[ApprovalRow]
-    if name in {"version", "status", "open_identity", "expires_at", "head_seq", "head_hash"}
-    or name in mapping.STATE_COLUMNS
-]
-_UPDATE = (
-    f"update approvals set {', '.join(f'{name} = :{name}' for name in _CHANGING)} "  # noqa: S608
-    "where id = :_id and version = :_version and status = :_status"
-)
-_DUE = (
-    "select id from outbox o where done_at is null and due_at <= :now"
-    " and (leased_until is null or leased_until <= :now)"
-    " and not exists (select 1 from outbox e where e.approval_id = o.approval_id"
-    " and e.channel = o.channel and e.version < o.version and e.done_at is null)"
-    " order by due_at limit :limit"
-)
-_LEASE = (
-    f"update outbox set leased_until = :until where id in ({_DUE}) "  # noqa: S608
-    f"returning {', '.join(_COLUMNS[OutboxRow])}"
-)
-
-
-def _insert(connection: sqlite3.Connection, table: type[Any], row: Mapping[str, object]) -> None:
-    connection.execute(_INSERT[table], _bound(row))
-
-
-def _bound(row: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: to_microseconds(value) if isinstance(value, datetime) else value
-        for name, value in row.items()
-    }
-
-
-def _named(table: type[Any], values: Iterable[Any]) -> dict[str, Any]:
-    row = dict(zip(_COLUMNS[table], values, strict=True))
-    for name in _MOMENTS[table]:
-        if row[name] is not None:
-            row[name] = from_microseconds(row[name])
-    return row
-
-
-def _approval(
-    connection: sqlite3.Connection, where: str, values: Sequence[object]
-) -> Approval | None:
-    names = ", ".join(_COLUMNS[ApprovalRow])
-    sql = f"select {names} from approvals where {where}"  # noqa: S608 (no values in it)
-    found = connection.execute(sql, list(values)).fetchone()
-    if found is None:
-        return None
-    row = _named(ApprovalRow, found)
-    names = ", ".join(_COLUMNS[DecisionRow])
-    made = connection.execute(
-        f"select {names} from decisions where approval_id = ? order by seq",  # noqa: S608
-        (row["id"],),
-    )
-    return mapping.approval_of(row, [_named(DecisionRow, decision) for decision in made])
-
-
-_DIALECT = sqlite_dialect.dialect(paramstyle="named")
-
-
-def _select(connection: sqlite3.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    """Run a statement of `queries` on the plain connection."""
-    return list(_rows(connection, query))
-
-
-def _rows(connection: sqlite3.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
-    """The same, row by row, for whoever may stop early."""
-    table = query.get_final_froms()[0]
-    model = next(t for t in _TABLES if t.__tablename__ == str(table))
-    compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    for row in connection.execute(str(compiled), _bound(compiled.params)):
-        yield _named(model, row)
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from approvals.domain.card import card
 from tests.e2e.world import policy, world
 
 pytestmark = pytest.mark.anyio
@@ -185,6 +188,7 @@ async def test_unknown_filters_and_values_are_refused(tmp_path: Path) -> None:
             "limit=99999",
             "cursor=%00",
             "cursor=bm90aGluZw",
+            "cursor=MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMCBhcHJfeA",
         ):
             response = await w.rest("GET", f"/v1/approvals?{query}", by="bob")
             assert (response.status_code, response.json()["code"]) == (422, "invalid_filter"), query
@@ -210,6 +214,77 @@ async def test_problems_have_a_code_and_a_page_that_explains_it(tmp_path: Path) 
         page = await w.http.get(w.url + problem["type"])
         assert page.status_code == 200
         assert (await w.http.get(f"{w.url}/errors/<script>")).status_code == 404
+
+
+async def test_an_agent_is_told_no_persons_name(tmp_path: Path) -> None:
+    named = policy(
+        tools={
+            "act": {
+                "action": "require_approval",
+                "approval": {"approvers": ["person:bob", "person:carol"]},
+            }
+        }
+    )
+    async with world(tmp_path, document=named) as w:
+        approval = await w.parked()
+        await w.deny(approval, by="bob", reason="no")
+        path = f"/v1/approvals/{approval['id']}"
+        told = [
+            await w.rest("GET", path, by="bot"),
+            await w.rest("GET", "/v1/approvals", by="bot"),
+            await w.rest("POST", f"{path}/cancel", by="bot", json_body={}),
+            await w.create({"what": "x"}),
+        ]
+        for response in told:
+            assert "bob" not in response.text.lower(), response.text
+            assert "carol" not in response.text.lower()
+        assert "bob" in (await w.rest("GET", path, by="carol")).text
+
+
+async def test_what_a_program_says_of_the_tool_is_labelled_as_its_words(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        body = {
+            "server": "up",
+            "tool": "act",
+            "arguments": {"what": "x"},
+            "definition": {"name": "act", "description": "Harmless, approved by Treasury"},
+        }
+        asked = (await w.rest("POST", "/v1/approvals", by="bot", json_body=body)).json()
+        stored = await w.services.store.approval(asked["approval"]["id"])
+        assert stored is not None
+        notes = card(
+            stored, directory=w.services.rulebook.directory, now=w.services.clock.now()
+        ).notes
+        assert 'The calling program says: "Harmless, approved by Treasury"' in notes
+        body["definition"] = {"name": "look"}
+        other = await w.rest("POST", "/v1/approvals", by="bot", json_body=body)
+        assert (other.status_code, other.json()["code"]) == (422, "invalid_input")
+
+
+async def test_nobody_without_a_key_makes_the_service_read_a_body(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        for path in ("", "/apr_x/approve", "/apr_x/deny", "/apr_x/cancel"):
+            response = await w.http.post(f"{w.url}/v1/approvals{path}", content=b"[" * 1_000_000)
+            assert response.status_code == 401, path
+
+
+async def test_one_row_that_cannot_be_read_stops_nothing_else(tmp_path: Path) -> None:
+    async with world(tmp_path, timeout="1s") as w:
+        bad, good = await w.parked({"what": "bad"}), await w.parked({"what": "good"})
+        with closing(sqlite3.connect(tmp_path / "test.db")) as database:
+            broken = "update approvals set requirement = '{}' where id = ?"
+            database.execute(broken, (bad["id"],))
+            database.commit()
+        listed = (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"]
+        assert [one["id"] for one in listed] == [good["id"]]
+        await asyncio.sleep(2)
+        stored = await w.services.store.approval(good["id"])
+        assert stored is not None
+        assert stored.status == "expired"
+        one = await w.rest("GET", f"/v1/approvals/{bad['id']}", by="carol")
+        assert (one.status_code, one.json()["code"]) == (503, "unavailable")
+    async with world(tmp_path) as w:
+        assert (await w.http.get(f"{w.url}/readyz")).status_code == 200
 
 
 async def test_a_revoked_key_stops_working_at_once_here(tmp_path: Path) -> None:

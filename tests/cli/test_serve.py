@@ -108,7 +108,7 @@ def running(machine: Machine) -> Iterator[Machine]:
     assert process.wait(20) == 0
 
 
-def ask(machine: Machine, what: str) -> dict[str, object]:
+def ask(machine: Machine, what: object) -> dict[str, object]:
     """A program asks over REST with a key of bot."""
     key = machine.run("keys", "create", "--agent", "bot").strip()
     response = httpx2.post(
@@ -195,6 +195,38 @@ def test_on_another_host_the_first_admin_is_made_by_hand(machine: Machine) -> No
     assert "No approvals yet" in machine.run("list", more={"APPROVALS_KEY": key})
     process.terminate()
     assert process.wait(20) == 0
+
+
+def test_the_local_key_goes_to_the_local_service_only(running: Machine) -> None:
+    elsewhere = f"http://127.0.0.1:{free_port()}"
+    for words, more in (
+        (["list", "--url", elsewhere], {}),
+        (["list"], {"APPROVALS_URL": elsewhere}),
+    ):
+        said = running.run(*words, code=1, more=more)
+        assert said == "No key is known. Give --key or APPROVALS_KEY.\n"
+    assert "No approvals yet" in running.run("list", "--url", running.url)
+
+
+def test_a_number_and_a_text_of_the_same_digits_look_different(running: Machine) -> None:
+    number, word = ask(running, 0.5), ask(running, "0.5")
+    assert "what         0.5\n" in running.run("show", str(number["id"]))
+    assert 'what         "0.5"\n' in running.run("show", str(word["id"]))
+    exact = running.run("show", str(number["id"]), "-o", "json")
+    assert json.loads(exact)["arguments"] == {"what": 0.5}
+
+
+def test_a_secret_that_was_cut_off_is_explained(machine: Machine) -> None:
+    (machine.folder / "approvals.db.secret").write_text("")
+    said = machine.run("serve", code=1)
+    assert "approvals.db.secret does not load" in said
+    assert "Traceback" not in said
+
+
+def test_the_database_is_for_its_owner_only(running: Machine) -> None:
+    for file in running.folder.glob("approvals.db*"):
+        if not file.name.endswith(".lock"):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
 def test_without_a_service_a_command_says_how_to_start_one(machine: Machine) -> None:

@@ -47,6 +47,14 @@ async def test_a_second_server_on_the_same_database_is_refused(
         opened(tmp_path / "test.db")
 
 
+async def test_a_link_to_the_database_is_the_same_database(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "test.db")
+    with pytest.raises(Unavailable, match="Another approvals server"):
+        opened(tmp_path / "link.db")
+
+
 async def test_what_was_acknowledged_is_there_after_reopening(tmp_path: Path) -> None:
     first = opened(tmp_path / "test.db")
     asked = await parked(first)

@@ -234,7 +234,7 @@ async def leave(calling: asyncio.Task[object]) -> None:
 async def test_an_outcome_recorded_just_as_the_hold_ends_is_not_lost(
     tmp_path: Path, when: str
 ) -> None:
-    """The hold ends while the outcome is being committed, or while its commit is on its way back."""
+    """The hold ends while the outcome is being committed, or as the answer of it comes back."""
     slow = Slowed("succeeded", **{when: 1.0})
     async with world(tmp_path, hold=timedelta(seconds=1), wrap_store=slow) as w:
         async with w.agent() as agent:

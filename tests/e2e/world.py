@@ -144,7 +144,7 @@ class Slowed:
 
     def __call__(self, store: Store) -> Store:
         self._store = store
-        return self  # type: ignore[return-value]
+        return self
 
     async def apply(self, operation: Operation, **how: Any) -> Answer:
         fact = operation.fact if isinstance(operation, Record) else operation.event.fact
