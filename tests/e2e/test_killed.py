@@ -222,7 +222,7 @@ async def test_killed_while_the_tool_works_the_outcome_is_unknown_and_never_sent
         assert killed.upstream.ran == {"x": 1}
 
 
-async def test_killed_after_the_outcome_was_written_it_is_known_and_nothing_runs_again(
+async def test_killed_after_the_outcome_was_written_the_next_call_gets_it_and_nothing_runs_again(
     tmp_path: Path,
 ) -> None:
     async with prepared(tmp_path) as killed:
@@ -230,8 +230,19 @@ async def test_killed_after_the_outcome_was_written_it_is_known_and_nothing_runs
         async with killed.service("never") as service:
             [approval] = await service.approvals()
             assert approval["release"]["status"] == "succeeded"
+            assert await service.call() == "did x 0"
+            assert len(await service.approvals()) == 1
+        assert killed.upstream.ran == {"x": 1}
+
+
+async def test_killed_as_the_outcome_was_handed_over_a_person_is_asked_and_nothing_runs_again(
+    tmp_path: Path,
+) -> None:
+    async with prepared(tmp_path) as killed:
+        await run_until_killed(killed, "after:delivered")
+        async with killed.service("never") as service:
             again = asyncio.create_task(service.call())
-            await service.pending()  # asked anew, by a person, and not run
+            await service.pending()
             again.cancel()
             await asyncio.gather(again, return_exceptions=True)
         assert killed.upstream.ran == {"x": 1}
