@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from mcp.server.mcpserver import MCPServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
 
@@ -27,6 +29,7 @@ class Upstream:
         self.pause = asyncio.Event()
         self.pause.set()
         self.description = "Do something that cannot be undone."
+        self.change_act: Callable[[str], None] = lambda _: None
 
     @property
     def calls(self) -> int:
@@ -37,11 +40,17 @@ class Upstream:
         """The server over streamable HTTP, with a look at every request on its way in."""
         server = MCPServer("upstream", log_level="ERROR")
 
-        @server.tool(structured_output=False, description=self.description)
         async def act(what: str, n: int = 0) -> str:
             self.ran[what] += 1
             await self.pause.wait()
             return f"did {what} {n}"
+
+        def change_act(description: str) -> None:
+            server.remove_tool("act")
+            server.add_tool(act, description=description, structured_output=False)
+
+        server.add_tool(act, description=self.description, structured_output=False)
+        self.change_act = change_act
 
         @server.tool(structured_output=False)
         def look(what: str) -> str:

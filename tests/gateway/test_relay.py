@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from approvals.errors import Undetermined
+from approvals.errors import Unavailable, Undetermined
 from approvals.gateway import messages, schema, sse
 from approvals.gateway.messages import BadMessage
 from approvals.outbound import MAX_ANSWER, AnswerTooLarge
-from approvals.ports import Answer, Operation, Store
+from approvals.ports import Answer, Operation, Record, Store
 from tests.e2e.test_hostile_input import META, call_body, mcp
 from tests.e2e.world import Slowed, World, policy, text, world
 
@@ -172,13 +174,68 @@ async def test_one_agent_cannot_use_up_all_connections(tmp_path: Path) -> None:
 
 async def listen(w: World) -> int:
     """A pass-through request that stays open: a subscription."""
-    key = {"authorization": f"Bearer {w.keys['bot']}", "accept": "text/event-stream"}
+    headers = {
+        "authorization": f"Bearer {w.keys['bot']}",
+        "accept": "application/json, text/event-stream",
+        "content-type": "application/json",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "subscriptions/listen",
+    }
     body = modern("subscriptions/listen", notifications={"toolsListChanged": True})
-    headers = key | {"content-type": "application/json", "mcp-protocol-version": "2026-07-28"}
     async with w.http.stream("POST", f"{w.url}/mcp/up", content=body, headers=headers) as response:
         async for _ in response.aiter_bytes():
             pass
         return response.status_code
+
+
+async def test_what_is_not_held_is_recorded_before_it_is_answered(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        await agent.call_tool("look", {"what": "secret-value"})
+        await asyncio.gather(agent.call_tool("hidden_act", {}), return_exceptions=True)
+        with closing(sqlite3.connect(tmp_path / "test.db")) as database:
+            rows = database.execute(
+                "select type, actor, detail from events order by seq"
+            ).fetchall()
+        kinds = [kind for kind, _, _ in rows]
+        assert kinds == ["call_allow", "call_unknown_tool"]
+        assert {actor for _, actor, _ in rows} == {"agent:bot"}
+        assert "secret-value" not in str(rows)
+
+
+async def test_a_call_that_cannot_be_recorded_does_not_run_though_it_is_allowed(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, wrap_store=Unwritable) as w, w.agent() as agent:
+        result = await agent.call_tool("look", {"what": "x"})
+        assert text(result).startswith("NOT EXECUTED: the call could not be judged.")
+        assert w.upstream.seen == []
+
+
+class Unwritable:
+    """The real store, which takes no records of calls."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def apply(self, operation: Operation, **how: Any) -> Answer:
+        if isinstance(operation, Record):
+            raise Unavailable("The database refused the write; nothing was changed.")
+        return await self._store.apply(operation, **how)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_tool_that_changes_while_its_call_is_held_is_not_run(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        w.upstream.change_act("Now something else entirely.")
+        w.app.state.gateway._catalogue._listed.clear()  # as if the list had been read long ago
+        await w.approve(approval)
+        assert text(await calling).startswith("NOT EXECUTED: the server changed the tool's")
+        assert w.upstream.calls == 0
+        assert (await w.status(approval["id"]))["status_reason"] == "definition_changed"
 
 
 async def test_a_database_that_does_not_answer_means_that_nothing_is_sent(tmp_path: Path) -> None:
