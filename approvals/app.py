@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from approvals.config.settings import Settings
+    from approvals.domain.rulebook import Rulebook
     from approvals.ports import Store
 
 logger = logging.getLogger(__name__)
@@ -77,72 +78,94 @@ async def open_services(
     """Everything one process runs; `wrap_store` lets a test stand between service and database."""
     async with open_database(settings) as database:
         store: Store = wrap_store(database) if wrap_store else database
-        clock, ids = SystemClock(), RandomIds()
-        process = f"prc_{secrets.token_hex(8)}"
         rulebook = load(settings.config, starting_person=await starting_person(database, settings))
         keyring = Keyring(settings.secret_key or [_secret_beside(settings.database_path)])
-        waiting = Waiting(store)
-        approvals = Approvals(store=store, rulebook=rulebook, clock=clock, ids=ids, signals=waiting)
-        gate = Gate(
-            store=store,
-            approvals=approvals,
-            rulebook=rulebook,
-            keyring=keyring,
-            clock=clock,
-            ids=ids,
-            signals=waiting,
-            process=process,
-        )
-        releases = Releases(
-            store=store,
-            approvals=approvals,
-            gate=gate,
-            clock=clock,
-            ids=ids,
-            signals=waiting,
-            process=process,
-        )
-        services = Services(
-            rulebook=rulebook,
-            store=store,
-            clock=clock,
-            identity=Identity(database, rulebook, clock),
-            approvals=approvals,
-            gate=gate,
-            waiting=waiting,
-            releases=releases,
-            deliveries=Deliveries(
-                store=store, rulebook=rulebook, clock=clock, channels={"log": LogChannel()}
-            ),
-        )
-        if lost := await releases.recover():
+        services = _services(store, Identity(database, rulebook, SystemClock()), rulebook, keyring)
+        if lost := await services.releases.recover():
             logger.warning("%d calls were being sent when the service stopped", lost)
-        await approvals.expire_due()
-        pools = Pools(
-            passing=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
-            reading=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
-            sending=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
-        )
-        gateway = Gateway(
-            rulebook=rulebook,
-            identity=services.identity,
-            relay=Relay(
-                gate=gate,
-                hold=Hold(store=store, waiting=waiting, releases=releases, longest=hold),
-                releases=releases,
-            ),
-            sessions=Sessions(keyring),
-            catalogue=Catalogue(),
-            pools=pools,
-            upstream_timeout=settings.upstream_timeout,
-        )
+        await services.approvals.expire_due()
+        pools = _pools()
+        gateway = _gateway(services, keyring, pools, hold=hold, settings=settings)
         try:
             yield services, gateway
         finally:
-            waiting.stop()
-            await releases.drain(within=settings.upstream_timeout)
+            services.waiting.stop()
+            await services.releases.drain(within=settings.upstream_timeout)
             await gateway.close()
             await pools.close()
+
+
+def _services(store: Store, identity: Identity, rulebook: Rulebook, keyring: Keyring) -> Services:
+    clock, ids, waiting = SystemClock(), RandomIds(), Waiting(store)
+    process = f"prc_{secrets.token_hex(8)}"
+    approvals = Approvals(store=store, rulebook=rulebook, clock=clock, ids=ids, signals=waiting)
+    gate = Gate(
+        store=store,
+        approvals=approvals,
+        rulebook=rulebook,
+        keyring=keyring,
+        clock=clock,
+        ids=ids,
+        signals=waiting,
+        process=process,
+    )
+    releases = Releases(
+        store=store,
+        approvals=approvals,
+        gate=gate,
+        clock=clock,
+        ids=ids,
+        signals=waiting,
+        process=process,
+    )
+    deliveries = Deliveries(
+        store=store, rulebook=rulebook, clock=clock, channels={"log": LogChannel()}
+    )
+    return Services(
+        rulebook=rulebook,
+        store=store,
+        clock=clock,
+        identity=identity,
+        approvals=approvals,
+        gate=gate,
+        waiting=waiting,
+        releases=releases,
+        deliveries=deliveries,
+    )
+
+
+def _pools() -> Pools:
+    """A server's URL may be private or on loopback: the admin wrote it into the file."""
+    return Pools(
+        passing=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
+        reading=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
+        sending=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
+    )
+
+
+def _gateway(
+    services: Services,
+    keyring: Keyring,
+    pools: Pools,
+    *,
+    hold: timedelta,
+    settings: Settings,
+) -> Gateway:
+    holding = Hold(
+        store=services.store,
+        waiting=services.waiting,
+        releases=services.releases,
+        longest=hold,
+    )
+    return Gateway(
+        rulebook=services.rulebook,
+        identity=services.identity,
+        relay=Relay(gate=services.gate, hold=holding, releases=services.releases),
+        sessions=Sessions(keyring),
+        catalogue=Catalogue(),
+        pools=pools,
+        upstream_timeout=settings.upstream_timeout,
+    )
 
 
 def create_app(
