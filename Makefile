@@ -1,6 +1,7 @@
 # Every target sets up what it needs: git, make and Python 3.11 or newer with venv are enough.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 DEMO ?=
 
 .PHONY: help setup demo run test test-all check format lock
@@ -18,10 +19,10 @@ run: setup  ## Run the service with approvals.yaml of this folder
 	@$(BIN)/approvals serve
 
 test: setup  ## Everything that needs no system package
-	@$(BIN)/python -m pytest -q
+	@$(PYTEST)
 
 test-all: setup  ## All tests, also the long sweeps
-	@$(BIN)/python -m pytest -q --long
+	@$(PYTEST) --long
 
 check: setup  ## What CI runs: style, types, rooms, migrations, locks, docs, tests
 	@$(BIN)/ruff check .
@@ -29,7 +30,7 @@ check: setup  ## What CI runs: style, types, rooms, migrations, locks, docs, tes
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 8
 	@$(BIN)/python scripts/check_files.py
-	@$(BIN)/coverage run -m pytest -q
+	@$(PYTEST) --cov --cov-report=
 	@$(BIN)/coverage report --include 'approvals/domain/*' --fail-under 100 --skip-covered
 	@$(BIN)/coverage report --format total | sed 's/$$/ % of all code is covered/'
 

@@ -290,3 +290,10 @@ def test_the_deadline_counts_down_and_is_gone_once_somebody_has_decided() -> Non
 )
 def test_a_duration_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert span(timedelta(seconds=seconds)) == said
+
+
+def test_arguments_that_differ_only_in_case_carry_a_flag() -> None:
+    asked = approval(call=call({"amount": 1, "Amount": 1000000, "to": "bob"}))
+    lines = card(asked, directory=PEOPLE, now=NOON).arguments
+    flagged = {line.name for line in lines if "another name differs only in case" in line.flags}
+    assert flagged == {"amount", "Amount"}
