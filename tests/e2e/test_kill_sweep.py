@@ -1,0 +1,82 @@
+"""kill -9 before and after every write of a held call's life, with all invariants checked after."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from approvals.ports import ListFilter
+from approvals.storage.clock import SystemClock
+from approvals.storage.sqlite import SqliteStore
+from tests.contracts.suite import is_whole
+from tests.e2e.test_killed import Killed, Service, prepared
+
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
+
+WRITES = {
+    "approve": ("parked", "approved", "sent", "succeeded", "delivered"),
+    "deny": ("parked", "denied"),
+    "cancel": ("parked", "cancelled"),
+    "nothing": ("parked", "expired"),
+}
+
+
+@pytest.mark.parametrize(
+    ("ending", "point"),
+    [
+        (ending, f"{when}:{write}")
+        for ending, writes in WRITES.items()
+        for write in writes
+        for when in ("before", "after")
+    ],
+)
+async def test_whatever_write_it_dies_at_nothing_is_lost_and_nothing_runs_twice(
+    tmp_path: Path, ending: str, point: str
+) -> None:
+    async with prepared(tmp_path, timeout="2s" if ending == "nothing" else "15m") as killed:
+        async with killed.service(point) as service:
+            calling = asyncio.create_task(service.call())
+            await asyncio.wait({asyncio.create_task(answered(service, ending))}, timeout=3)
+            await service.dies()
+            await asyncio.gather(calling, return_exceptions=True)
+        before = killed.upstream.calls
+        assert before <= 1
+        await settled(killed)
+        assert killed.upstream.calls == before
+        await invariants(tmp_path, killed)
+
+
+async def answered(service: Service, ending: str) -> None:
+    """What people do; the service may die under their hands."""
+    try:
+        approval = await service.pending()
+        if ending == "approve":
+            await service.approve(approval)
+        elif ending in {"deny", "cancel"}:
+            path = f"/v1/approvals/{approval['id']}/{ending}"
+            await service.rest("POST", path, by="carol", body={})
+    except (httpx2.HTTPError, ValueError):
+        return
+
+
+async def settled(killed: Killed) -> None:
+    """A start on the same database, long enough for recovery and sweep."""
+    async with killed.service("never") as service:
+        await service.approvals()
+        await asyncio.sleep(1)
+
+
+async def invariants(folder: Path, killed: Killed) -> None:
+    store = SqliteStore(folder / "test.db", SystemClock(), prepare=lambda: None)
+    for approval in (await store.page(ListFilter())).approvals:
+        assert await is_whole(store, approval)
+        kinds = [event.fact.type for event in await store.events(approval.id)]
+        assert kinds.count("sent") <= 1
+        if killed.upstream.calls:
+            assert kinds.count("sent") == 1
+            assert kinds[-1] in {"succeeded", "outcome_unknown", "delivered", "undelivered"}
+    assert await store.sent(limit=10) == []
+    await store.close()
