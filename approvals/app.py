@@ -11,11 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from approvals import __version__
 from approvals.api.document import OPERATIONS, openapi
-from approvals.api.problems import error_page
+from approvals.api.problems import error_page, http_problem
 from approvals.channels.log import LogChannel
 from approvals.config.load import load, names_people
 from approvals.errors import ConfigurationInvalid
@@ -195,6 +196,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
+    app.add_exception_handler(HTTPException, http_problem)
     app.openapi = openapi  # type: ignore[method-assign]
     app.router.routes.extend(operation.route() for operation in OPERATIONS)
     app.router.routes.append(Route("/errors/{code}", error_page))

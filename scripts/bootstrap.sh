@@ -18,6 +18,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     echo "This Python cannot make virtual environments; on Debian: apt install python3-venv" >&2
     exit 1
 fi
+echo "Setting up .venv; this takes a moment the first time." >&2
 "$python" -m venv --clear .venv
 export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1
 pip=".venv/bin/python -m pip install --quiet"

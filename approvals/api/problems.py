@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from approvals import errors
@@ -49,6 +50,15 @@ def written(status: int, code: str, detail: str, headers: dict[str, str] | None 
         media_type="application/problem+json",
         headers={"cache-control": "no-store", **(headers or {})},
     )
+
+
+async def http_problem(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: no such route, or another method."""
+    del request
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:  # noqa: PLR2004
+        return written(status, "method_not_allowed", "This route does not take this method.")
+    return written(status, "not_found", "There is no such route.")
 
 
 async def error_page(request: Request) -> Response:

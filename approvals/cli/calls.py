@@ -25,7 +25,7 @@ def list_(*, status: str | None, as_json: bool, url: str | None, key: str | None
         return
     for approval in found:
         typer.echo(
-            f"{approval['id']}  {_state(approval):<22} {approval['risk']['level'].upper():<9}"
+            f"{approval['id']}  {_state(approval):<26} {approval['risk']['level'].upper():<9}"
             f"{visible(approval['summary'])}  ({visible(approval['agent']['name'])} on"
             f" {visible(approval['server'])})"
         )
@@ -44,6 +44,8 @@ def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: st
     """Approve what was shown: the digest sent is the one of the arguments printed."""
     with connect(url, key) as client:
         approval = _find(client, id_)
+        if approval["status"] != "pending":
+            raise ApiError(409, "already_decided", _over(approval))
         typer.echo("\n".join(_lines(approval)))
         if not yes and not typer.confirm("Run this call?"):
             typer.echo("Nothing was decided.")
@@ -75,7 +77,37 @@ def _find(client: Client, id_: str) -> dict[str, Any]:
         return found[0]
     if not found:
         raise ApiError(404, "not_found", f"No recent approval begins with {visible(id_)}.")
-    raise ApiError(404, "not_found", f"{len(found)} approvals begin with {visible(id_)}.")
+    raise ApiError(
+        404, "not_found", f"{len(found)} approvals begin with {visible(id_)}. Give more of it."
+    )
+
+
+def _over(approval: dict[str, Any]) -> str:
+    """What became of a call that can no longer be decided."""
+    said = [
+        f"{_PAST[d['decision']].title()} by {visible(d['person'])} at {_time(d['at'])}. "
+        for d in approval["decisions"][-1:]
+    ]
+    return f"{''.join(said)}It is {_state(approval)} now; nothing was done."
+
+
+_PAST = {"approve": "approved", "deny": "denied"}
+
+
+def _time(moment: str) -> str:
+    """To the second."""
+    return f"{moment[:19].replace('T', ' ')} UTC"
+
+
+def _when(approval: dict[str, Any]) -> str:
+    """The moment that matters next, or the last one that did."""
+    if approval["status"] == "pending":
+        return f"denied at {_time(approval['expires_at'])} if nobody answers"
+    if approval["status"] == "approved":
+        return f"approved, to be used by {_time(approval['use_by'])}"
+    release = approval["release"]
+    at = release["at"] if release else approval["decided_at"]
+    return f"{_state(approval)}, {_time(at)}" if at else _state(approval)
 
 
 def _state(approval: dict[str, Any]) -> str:
@@ -99,11 +131,11 @@ def _lines(approval: dict[str, Any]) -> list[str]:
             f"    {visible(name):<12} {visible(exact_json(value))}"
             for name, value in approval["arguments"].items()
         ),
-        f"    (all {len(approval['arguments'])} arguments shown)",
+        "    (every argument is shown)",
         *(
-            f"  {decision['decision']} by {visible(decision['person'])}"
+            f"  {_PAST[decision['decision']]} by {visible(decision['person'])}"
             + (f": {visible(decision['reason'])}" if decision["reason"] else "")
             for decision in approval["decisions"]
         ),
-        f"  {_state(approval)}, until {approval['expires_at']} · {approval['id']}",
+        f"  {_when(approval)} · {approval['id']}",
     ]

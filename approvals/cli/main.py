@@ -26,7 +26,7 @@ app.add_typer(db_app, name="db")
 
 Url = Annotated[str | None, typer.Option(help="The service; else APPROVALS_URL or the state file.")]
 Key = Annotated[str | None, typer.Option(help="Your key; else APPROVALS_KEY or the state file.")]
-Id = Annotated[str, typer.Argument(help="An approval's id, or the beginning of one.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="An approval's id, or the beginning of one.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]
 
 
@@ -119,7 +119,9 @@ def cancel(id_: Id, url: Url = None, key: Key = None) -> None:
 
 
 @policy_app.command()
-def check(file: Annotated[Path, typer.Argument(help="A policy, JSON or YAML.")]) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy, JSON or YAML.")],
+) -> None:
     """Say how each rule is read, or everything that is wrong."""
     from approvals.cli.policy import check as run
 
@@ -132,7 +134,10 @@ def create(
     person: Annotated[str | None, typer.Option(help="For this person.")] = None,
     label: Annotated[str, typer.Option(help="To tell it from others.")] = "",
     first_admin: Annotated[
-        bool, typer.Option("--first-admin", help="The first key, while no server is running.")
+        bool,
+        typer.Option(
+            "--first-admin", help="For an admin, in the database, while no server is running."
+        ),
     ] = False,
     url: Url = None,
     key: Key = None,
@@ -155,7 +160,11 @@ def list_keys(output: Output = Format.TEXT, url: Url = None, key: Key = None) ->
 
 
 @keys_app.command()
-def revoke(key_id: str, url: Url = None, key: Key = None) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Of the list.")],
+    url: Url = None,
+    key: Key = None,
+) -> None:
     """End a key."""
     from approvals.cli import keys
 

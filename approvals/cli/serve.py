@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,10 +16,9 @@ import uvicorn
 from approvals.app import create_app
 from approvals.cli.connection import read_state, write_state
 from approvals.config.settings import read_settings
-from approvals.errors import Unauthenticated
+from approvals.errors import ConfigurationInvalid, Unauthenticated
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Generator
 
     from fastapi import FastAPI
@@ -40,27 +40,37 @@ def serve() -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that is skipped is normal
-    asyncio.run(_serve(settings))
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with _listening(settings) as listening:
+        asyncio.run(_serve(settings, listening))
 
 
-async def _serve(settings: Settings) -> None:
+def _listening(settings: Settings) -> socket.socket:
+    """The socket, taken before anything is written. Raises ConfigurationInvalid."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        why = f"cannot listen on {settings.host} port {settings.port} ({error.strerror})"
+        hint = "set APPROVALS_HOST and APPROVALS_PORT"
+        raise ConfigurationInvalid("the address", [f"{why}; {hint}"]) from None
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
     """Open everything first, so that what is wrong is said in a sentence; then listen."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        server = _Server(_config(settings, app), app, settings)
+        server = _Server(_config(app), app, settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.handle_exit, number, None)
-        await server.serve()
-    if not server.started:
-        raise typer.Exit(1)
+        await server.serve(sockets=[listening])
 
 
-def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -92,6 +102,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         services = getattr(self._app.state, "services", None)
         if services is not None:
+            services.releases.stop_sending()
             services.waiting.stop()
         await super().shutdown(sockets)
 

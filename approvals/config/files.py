@@ -50,7 +50,8 @@ def read_file(path: Path) -> Document:
         try:
             return Document(source=str(path), value=parse(raw))
         except InvalidJson as error:
-            raise ConfigurationInvalid(str(path), [str(error)]) from None
+            said = str(error).replace("The body", "The file")
+            raise ConfigurationInvalid(str(path), [said]) from None
     return _read_yaml(raw, str(path))
 
 

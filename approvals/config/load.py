@@ -208,12 +208,12 @@ def _stage_problems(stage: Stage, directory: Directory, bound: list[Agent]) -> l
     eligible = directory.eligible(stage.approvers)
     problems = []
     if len(eligible) < stage.required:
-        problems.append(f"asks {stage.required} people, and {len(eligible)} may answer")
+        problems.append(f"asks for {stage.required}, and {len(eligible)} may answer")
     for agent in bound:
         left = eligible if directory.solo else eligible - {agent.owner}
         if len(left) < stage.required and not problems:
             problems.append(
-                f"asks {stage.required} people, and {len(left)} may answer for {agent.name}, "
+                f"asks for {stage.required}, and {len(left)} may answer for {agent.name}, "
                 f"whose owner {agent.owner} does not count"
             )
     return problems

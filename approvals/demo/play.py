@@ -79,13 +79,13 @@ class _Play:
         answer = await self._script.ask()
         if answer == "quit":
             calling.cancel()
-            self._say(f"  left undecided: denied at {_clock(approval.expires_at)}")
+            self._say("  left undecided, so it was not sent")
             return
         await self._decide(answer, approval)
         result = await calling
         self._outcome(answer, result, time.monotonic() - asked_at)
         await self._once_more(agent)
-        self._say("  Next: `approvals --help`, and README.md for your own server.")
+        self._say("  Next: README.md puts it in front of your own server.")
 
     async def _decide(self, answer: Answer, approval: Approval) -> None:
         you = self._stage.you

@@ -17,6 +17,10 @@ MAX_ARGUMENTS = 1024 * 1024
 """Bytes of canonical arguments that one call may carry."""
 
 
+MAX_DESCRIPTION = 4000
+"""Characters of a tool's description that are kept; its hash covers all of it."""
+
+
 class Executor(StrEnum):
     """Who sends an approved call."""
 
@@ -79,6 +83,6 @@ def read_definition(entry: Mapping[str, Json]) -> ToolDefinition:
     hashed = canonical({key: value for key, value in entry.items() if key != "_meta"})
     return ToolDefinition(
         name=name,
-        description=description if isinstance(description, str) else "",
+        description=description[:MAX_DESCRIPTION] if isinstance(description, str) else "",
         hash="sha256:" + hashlib.sha256(hashed.encode("utf-8")).hexdigest(),
     )

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from approvals.domain.card import denial_reason, span_in_words
-from approvals.domain.directory import approver_title
+from approvals.domain.directory import EVERYONE, approver_title
 from approvals.domain.display import shortened, visible
 from approvals.domain.states import (
     Approval,
@@ -85,7 +85,7 @@ def invalid_arguments(why: str) -> Refusal:
     return Refusal(
         code=Code.INVALID_ARGUMENTS,
         message=(
-            f"NOT EXECUTED: the arguments do not fit the tool. {visible(why)} "
+            f"NOT EXECUTED: the arguments do not fit the tool: {visible(why)} "
             "Correct them and call again."
         ),
         retry_allowed=True,
@@ -134,6 +134,32 @@ def underway(approval: Approval) -> Refusal:
             f"({approval.id})"
         ),
         retry_allowed=True,
+    )
+
+
+def answer_lost() -> Refusal:
+    """An allowed call went out, and its answer did not come back."""
+    return Refusal(
+        code=Code.OUTCOME_UNKNOWN,
+        message=(
+            "OUTCOME UNKNOWN: the call was sent, but no answer came back. It may have run. Do not "
+            "repeat it. Ask your user to check."
+        ),
+    )
+
+
+def unreadable(approval: Approval) -> Refusal:
+    """It ran, and its stored result cannot be read at this moment."""
+    return Refusal(
+        code=Code.UNAVAILABLE,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            "EXECUTED: the call was approved and ran, and its result cannot be read now. Send "
+            f"exactly the same call again to get it; it will not run twice. ({approval.id})"
+        ),
+        retry_allowed=True,
+        retry_after=5,
     )
 
 
@@ -191,10 +217,16 @@ def refusal_of(approval: Approval) -> Refusal:
 
 def _denied(approval: Approval) -> Refusal:
     names = sorted(
-        {_group(name) for stage in approval.requirement.stages for name in stage.approvers}
+        {
+            _group(name)
+            for stage in approval.requirement.stages
+            for name in stage.approvers
+            if name != EVERYONE
+        }
     )
     reason = denial_reason(approval)
-    given = f" Reason given by {' or '.join(names)}: {_quote(reason)}." if reason else ""
+    by = f" by {' or '.join(names)}" if names else ""
+    given = f" Reason given{by}: {_quote(reason)}." if reason else ""
     return _ended(
         approval,
         Code.APPROVAL_DENIED,

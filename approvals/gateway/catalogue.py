@@ -29,6 +29,10 @@ Entry = dict[str, "Json"]
 Read = Callable[[], Awaitable[Sequence[Entry]]]
 
 
+class Silent(Unavailable):
+    """The server cannot be reached, or does not answer in time: it would not answer others."""
+
+
 class SessionLost(Unavailable):
     """The server does not know this request's session any more: its client has to start anew."""
 
@@ -63,8 +67,8 @@ class Catalogue:
     ) -> Tool | None:
         """The tool, or None when the server, asked just now, does not list it.
 
-        Whoever comes while the list is being read waits for that reading, also for its failure:
-        a server that hangs makes callers wait once, not in a row.
+        Whoever comes while the list is being read waits for that reading; a server that hangs
+        makes callers wait once, not in a row.
         """
         tool = self._listed[server].tools.get(name)
         if tool is not None and self._age(server) < max_age.total_seconds():
@@ -74,16 +78,17 @@ class Catalogue:
 
     async def _read_once(self, server: str, read: Read) -> None:
         reading = self._reading.get(server)
-        if reading is not None:
-            try:
-                await asyncio.shield(reading)
-            except SessionLost:
-                pass  # somebody else's; ours may be alive
-            else:
-                return
-        reading = self._reading[server] = asyncio.create_task(self._read(server, read))
-        reading.add_done_callback(lambda done: self._done(server, done))
-        await asyncio.shield(reading)
+        if reading is None:
+            reading = self._reading[server] = asyncio.create_task(self._read(server, read))
+            reading.add_done_callback(lambda done: self._done(server, done))
+            await asyncio.shield(reading)
+            return
+        try:
+            await asyncio.shield(reading)
+        except Silent:
+            raise
+        except Unavailable:  # of another request, with another session and version than ours
+            await self._read(server, read)
 
     async def _read(self, server: str, read: Read) -> None:
         self.learn(server, await read())

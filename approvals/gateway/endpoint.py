@@ -50,9 +50,11 @@ END_AGAIN = timedelta(milliseconds=100)
 # What of a request reaches the server. Never the agent's key, a cookie or a forwarding header.
 # The body is written anew, so its type is ours to name.
 _PASSED = frozenset({b"accept", b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
-_JSON_TYPES = frozenset({"application/json", "application/json;charset=utf-8"})
+_JSON_TYPES = frozenset(
+    {"application/json", "application/json;charset=utf-8", "application/json;charset=utf8"}
+)
 MAX_OPEN = 100
-"""Requests of one agent that may be open at once without being held: streams among them."""
+"""Requests of one agent that may be passing through at once, streams among them."""
 _PASSED_BACK = frozenset({b"content-type", b"mcp-protocol-version", b"cache-control"})
 _STATUS: dict[type[ApprovalsError], int] = {
     Unauthenticated: 401,
@@ -86,7 +88,7 @@ class Gateway:
         self._pools = pools
         self._upstream_timeout = upstream_timeout
         self._busy = Busy()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +113,7 @@ class Gateway:
         session = self._session(scope, agent, server)
         response.seal = lambda id_: self._sessions.seal(id_, agent=agent.name, server=server.name)
         if scope["method"] != "POST":
-            with self._one_more_open(agent, _NO_MESSAGE):
+            with self._one_more_open(agent):
                 await self._plain(scope, receive, response, server, session)
             return
         _check_type(scope)
@@ -129,20 +131,17 @@ class Gateway:
                 headers=_passed(scope, session),
                 session=session.id,
                 left=left,
+                passing=lambda: self._one_more_open(agent),
             )
             reply = await self._relay.handle(request, response.pass_on)
             if reply is not None:
                 await response.whole(reply.status, reply.body)
 
-        with self._one_more_open(agent, message):
-            await _unless_gone(work, receive)
+        await _unless_gone(work, receive)
 
     @contextmanager
-    def _one_more_open(self, agent: AgentPrincipal, message: Message) -> Iterator[None]:
-        """Held calls have their own bound; everything else an agent may open this often."""
-        if message.method == "tools/call":
-            yield
-            return
+    def _one_more_open(self, agent: AgentPrincipal) -> Iterator[None]:
+        """What passes through to a server takes a connection; held calls take none."""
         if self._open[agent.name] >= MAX_OPEN:
             raise BadMessage(
                 messages.INVALID_REQUEST, "Too many open requests; close some.", status=429
@@ -166,9 +165,7 @@ class Gateway:
             raise BadMessage(messages.INVALID_REQUEST, "Use POST, GET or DELETE.", status=405)
         upstream = self._upstream(server, session, _NO_MESSAGE)
         if scope["method"] == "DELETE" and self._busy.is_busy(session.id):
-            task = asyncio.create_task(self._end_later(upstream, session, _passed(scope, session)))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._end_once(upstream, session, _passed(scope, session))
             await response.whole(202, b"")
             return
 
@@ -177,6 +174,15 @@ class Gateway:
                 await response.pass_on(answer)
 
         await _unless_gone(work, receive)
+
+    def _end_once(
+        self, upstream: HttpUpstream, session: Session, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        id_ = session.id or ""
+        if id_ not in self._ending:
+            task = asyncio.create_task(self._end_later(upstream, session, headers))
+            self._ending[id_] = task
+            task.add_done_callback(lambda _: self._ending.pop(id_, None))
 
     async def _end_later(
         self, upstream: HttpUpstream, session: Session, headers: Sequence[tuple[bytes, bytes]]
@@ -195,9 +201,10 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of sessions that were still to be ended."""
-        for task in list(self._ending):
+        tasks = list(self._ending.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _upstream(self, server: Server, session: Session, message: Message) -> HttpUpstream:
         return HttpUpstream(
@@ -319,10 +326,10 @@ def _check_headers(scope: Scope, message: Message) -> None:
     method = text_header(scope, b"mcp-method")
     if method is not None and method != message.method:
         raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Method` is not the method of the body.")
-    if header(scope, b"mcp-name") is None:
-        return
     member = NAME_BEARING_METHODS.get(message.method or "")
-    named = message.params.get(member) if member else None
+    if header(scope, b"mcp-name") is None or member is None:
+        return
+    named = message.params.get(member)
     if decode_header_value(text_header(scope, b"mcp-name")) != named:
         raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Name` is not the name in the body.")
 

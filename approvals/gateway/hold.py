@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from approvals.domain.refusal import (
     refusal_of,
     too_large_to_keep,
     unreachable,
+    unreadable,
 )
 from approvals.domain.states import (
     Approval,
@@ -21,6 +23,7 @@ from approvals.domain.states import (
 )
 from approvals.domain.strictjson import Json, parse
 from approvals.errors import StoreFailure
+from approvals.gateway.catalogue import SessionLost
 from approvals.ports import Answered
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from approvals.service.release import Releases
     from approvals.service.waiting import Waiting
 
+
+logger = logging.getLogger(__name__)
 
 STOPPING = "The service is stopping."
 
@@ -41,12 +46,13 @@ class Ended:
     approval: Approval
     answer: Answered | None = None
     refusal: Refusal | None = None
+    known: bool = True
 
     @property
     def has_outcome(self) -> bool:
         """Whether this tells how a release ended, which only one client is to be told."""
         state = self.approval.state
-        return isinstance(state, Released) and state.outcome is not None
+        return self.known and isinstance(state, Released) and state.outcome is not None
 
 
 class Hold:
@@ -67,6 +73,11 @@ class Hold:
                 return await self._follow(approval, upstream)
         except TimeoutError:
             return await self.outcome(await self._newest(approval))
+        except SessionLost:
+            raise
+        except StoreFailure:  # whatever became of it, the same call again finds it
+            logger.exception("%s cannot be followed", approval.id)
+            return self._refusal(approval)
 
     async def outcome(self, approval: Approval) -> Ended:
         """What an approval answers as it stands: a stored result, or a refusal in words."""
@@ -75,7 +86,10 @@ class Hold:
             return self._refusal(approval)
         ran = {ReleaseStatus.SUCCEEDED, ReleaseStatus.FAILED}
         if state.release_status in ran and state.outcome and state.outcome.result_hash:
-            text = await self._store.result(approval.id)
+            try:
+                text = await self._store.result(approval.id)
+            except StoreFailure:
+                return Ended(approval=approval, refusal=unreadable(approval), known=False)
             if text is None:
                 return Ended(approval=approval, refusal=too_large_to_keep(approval))
             return Ended(approval=approval, answer=_read(text, state.release_status))
@@ -89,6 +103,8 @@ class Hold:
                     return self._refusal(approval)
                 case Pending():
                     continue
+                case Approved() if self._waiting.stopping:
+                    return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
                 case Approved():
                     if ended := await self._send(approval, upstream):
                         return ended
@@ -112,6 +128,8 @@ class Hold:
             return self._refusal(await self._newest(approval))
         try:
             release = sending.result()
+        except SessionLost:
+            raise
         except StoreFailure as error:
             return Ended(approval=approval, refusal=unreachable(approval, str(error)))
         if isinstance(release.approval.state, Approved):

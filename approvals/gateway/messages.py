@@ -78,9 +78,10 @@ def read(raw: bytes) -> Message:
         raise BadMessage(INVALID_REQUEST, "Batches are not accepted; send one message a request.")
     if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
         raise BadMessage(INVALID_REQUEST, 'The body is not a JSON-RPC 2.0 message ("jsonrpc").')
-    method, params = body.get("method"), body.get("params", {})
+    method, params = body.get("method"), body.get("params")
     if method is not None and not isinstance(method, str):
         raise BadMessage(INVALID_REQUEST, "`method` must be a text.")
+    params = {} if params is None else params
     if not isinstance(params, dict):
         raise BadMessage(INVALID_REQUEST, "`params` must be an object.")
     if method is None and ("result" in body) == ("error" in body):
@@ -88,7 +89,12 @@ def read(raw: bytes) -> Message:
     if any(name.casefold() in _PARAMS and name not in _PARAMS for name in params):
         raise BadMessage(INVALID_REQUEST, "`params` has a name that differs only in case.")
     number = body.get("id")
-    if "id" in body and (isinstance(number, bool) or not isinstance(number, str | int)):
+    nobody_knows = number is None and "error" in body and method is None
+    if (
+        "id" in body
+        and not nobody_knows
+        and (isinstance(number, bool) or not isinstance(number, str | int))
+    ):
         raise BadMessage(INVALID_REQUEST, "`id` must be a text or a whole number.")
     return Message(body=body, method=method, id=number, has_id="id" in body, params=params)
 

@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.call import Call, Executor, canonical_arguments
 from approvals.domain.policy.model import Ruling
-from approvals.domain.refusal import Refusal, blocked, invalid_arguments, unavailable
+from approvals.domain.refusal import Refusal, answer_lost, blocked, invalid_arguments, unavailable
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidArguments, InvalidJson, Overloaded, StoreFailure, Unavailable
 from approvals.gateway import messages, schema, sse
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
+from approvals.gateway.upstream_http import AnswerLost
 from approvals.outbound import AnswerTooLarge
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from approvals.domain.rulebook import Server
+    from approvals.domain.states import Approval
     from approvals.gateway.catalogue import Tool
     from approvals.gateway.hold import Ended, Hold
     from approvals.gateway.upstream_http import HttpUpstream
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRIES = 5
+MAX_NAME = 200
+MAX_JUSTIFICATION = 2000
 
 PassOn = Callable[["Answer"], Awaitable[None]]
 
@@ -67,7 +72,10 @@ _ALWAYS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request of an agent to one server; `left` is done once the client has gone."""
+    """One request of an agent to one server.
+
+    `left` is done once the client has gone; `passing` counts what takes a connection.
+    """
 
     agent: AgentPrincipal
     server: Server
@@ -76,6 +84,7 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     session: str | None
     left: asyncio.Future[None]
+    passing: Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +138,7 @@ class Relay:
 
     async def _tools_call(self, request: Request, pass_on: PassOn) -> Reply | None:
         name = request.message.params.get("name")
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
             raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
         try:
             return await self._called(request, name, pass_on)
@@ -142,8 +151,7 @@ class Relay:
         for _ in range(TRIES):
             match await self._judged(request, name):
                 case Allowed():
-                    await _through(request, pass_on)
-                    return None
+                    return await _allowed(request, pass_on)
                 case None:
                     return Reply(body=messages.unknown_tool(request.message, name))
                 case Refused(refusal=refusal) | _Misfit(refusal=refusal):
@@ -154,17 +162,22 @@ class Relay:
                     return _ended(request, ended)
                 case Undelivered(approval=approval):
                     ended = await self._hold.outcome(approval)
-                    if await self._releases.hand_over(approval, request.left):
+                    if not ended.has_outcome or await self._is_first(request, approval):
                         return _ended(request, ended)
         raise Overloaded("The same call is asked by too many at once.")
+
+    async def _is_first(self, request: Request, approval: Approval) -> bool:
+        """Whether this client is the one that gets the outcome; in doubt it is."""
+        try:
+            return await self._releases.hand_over(approval, request.left)
+        except StoreFailure:
+            logger.exception("the outcome of %s may be given again", approval.id)
+            return True
 
     async def _hand_over(self, request: Request, ended: Ended) -> None:
         """Whoever waited gets the outcome, whether or not it could be noted that it was given."""
         if ended.has_outcome:
-            try:
-                await self._releases.hand_over(ended.approval, request.left)
-            except StoreFailure:
-                logger.exception("the outcome of %s may be given again", ended.approval.id)
+            await self._is_first(request, ended.approval)
 
     async def _judged(self, request: Request, name: str) -> Arrival | _Misfit | None:
         """The gate's answer; None: for this agent there is no such tool, hidden or not."""
@@ -202,10 +215,19 @@ class Relay:
         )
 
 
+async def _allowed(request: Request, pass_on: PassOn) -> Reply | None:
+    try:
+        await _through(request, pass_on)
+    except AnswerLost:
+        return _refusal(request, answer_lost())
+    return None
+
+
 async def _through(request: Request, pass_on: PassOn) -> None:
     body = request.message.rewritten
-    async with request.upstream.forward("POST", body, request.headers) as answer:
-        await pass_on(answer)
+    with request.passing():
+        async with request.upstream.forward("POST", body, request.headers) as answer:
+            await pass_on(answer)
 
 
 async def _whole_response(answer: Answer) -> dict[str, Json]:
@@ -231,6 +253,8 @@ def _object(value: Json) -> dict[str, Json]:
 
 def _call(request: Request, name: str, *, tool: Tool) -> Call:
     said = request.message.meta.get(messages.JUSTIFICATION)
+    if isinstance(said, str) and (len(said) > MAX_JUSTIFICATION or "\0" in said):
+        raise InvalidArguments(f"A justification has at most {MAX_JUSTIFICATION} characters.")
     arguments = _arguments(request)
     return Call(
         executor=Executor.GATEWAY,

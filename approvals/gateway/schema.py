@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NoReturn
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend, validator_for
 from referencing import Registry
 from referencing.exceptions import NoSuchResource
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 MAX_REASON = 300
 MAX_CHECKED = 64 * 1024
 """Bytes of arguments up to which they are checked."""
-MAX_STEPS = 5_000
-"""Keywords that one check may apply; a recursive schema can ask for any number."""
+MAX_WORK = 5_000
+"""Keywords that one check may apply, times the kibibytes of arguments each may look at."""
 
 # Python's regular expressions can be made to run for hours, and comparing all pairs of a list too.
 _LEFT_TO_THE_TOOL = frozenset(
@@ -47,31 +47,30 @@ def why_not(arguments: str, schema: Json) -> str | None:
     if not isinstance(schema, dict) or len(arguments) > MAX_CHECKED:
         return None
     try:
-        validator = _bounded(validator_for(schema, default=Draft202012Validator))(
-            schema, registry=_NO_REGISTRY
-        )
+        kind = validator_for(schema, default=Draft202012Validator)
+        validator = _bounded(kind, cost=1 + len(arguments) // 1024)(schema, registry=_NO_REGISTRY)
         problem = next(validator.iter_errors(parse(arguments.encode("utf-8"))), None)
     except Exception as error:  # noqa: BLE001 (the schema is the server's, and may be anything)
-        kind = type(error).__name__
-        logger.warning("arguments were not checked against a tool's inputSchema (%s)", kind)
+        name = type(error).__name__
+        logger.warning("arguments were not checked against a tool's inputSchema (%s)", name)
         return None
     if problem is None:
         return None
     place = "/".join(visible(str(part)) for part in problem.absolute_path) or "the arguments"
-    return shortened(f"{place}: {_says(problem.validator, problem.validator_value)}", MAX_REASON)
+    return shortened(f"{place}: {_says(problem)}", MAX_REASON)
 
 
-def _bounded(kind: type[Validator]) -> type[Validator]:
-    """The same validator, counting its steps and leaving out what may take for ever."""
-    steps = 0
+def _bounded(kind: type[Validator], *, cost: int) -> type[Validator]:
+    """The same validator, counting its work and leaving out what may take for ever."""
+    work = 0
 
     def counted(keyword: Keyword) -> Keyword:
         def check(
             validator: Validator, value: object, instance: object, schema: object
         ) -> Iterable[object] | None:
-            nonlocal steps
-            steps += 1
-            if steps > MAX_STEPS:
+            nonlocal work
+            work += cost
+            if work > MAX_WORK:
                 raise _TooMuch
             return keyword(validator, value, instance, schema)
 
@@ -109,15 +108,17 @@ def _is_integer(_: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _says(rule: object, wanted: object) -> str:
-    match rule:
-        case "required":
-            return f"required are {wanted}."
+def _says(problem: ValidationError) -> str:
+    wanted = problem.validator_value
+    match problem.validator:
+        case "required" if isinstance(wanted, list) and isinstance(problem.instance, dict):
+            missing = [visible(str(name)) for name in wanted if name not in problem.instance]
+            return f"{' and '.join(missing)} must be given."
         case "type":
             return f"must be of type {wanted}."
         case "additionalProperties":
             return "has members that the tool does not know."
-    return f"does not satisfy `{rule}` {wanted}."
+    return f"does not satisfy `{problem.validator}` {visible(str(wanted))}."
 
 
 def _fetch_nothing(uri: str) -> NoReturn:

@@ -10,17 +10,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpcore2
-from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
+from mcp.shared.inbound import (
+    encode_header_value,
+    find_invalid_x_mcp_header,
+    mcp_param_headers,
+    x_mcp_header_map,
+)
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
 
-from approvals.domain.strictjson import Json, canonical, parse, quoted
+from approvals.domain.strictjson import Json, Number, canonical, parse, quoted
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
-from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost
+from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.outbound import AnswerTooLarge, Blocked
 from approvals.ports import Answered, NotSent, SendOutcome, Unanswered
 
@@ -39,6 +44,10 @@ HTTP_UNAUTHORIZED = 401
 HTTP_NOT_FOUND = 404
 _NOT_SENT = (Blocked, httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout)
 _FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
+
+
+class AnswerLost(Unavailable):
+    """The request went out, and its answer did not come back whole: it may have been acted on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +123,8 @@ class HttpUpstream:
                     return await self._send(request)
         except _NOT_SENT:
             return NotSent(why="the server could not be reached")
+        except httpcore2.LocalProtocolError:
+            return NotSent(why="the request could not be written")
         except TimeoutError:
             return Unanswered(why="the server did not answer in time")
         except _FAILED as error:
@@ -131,16 +142,19 @@ class HttpUpstream:
                 method, self._server.url, headers=headers, body=body
             ) as answer:
                 yield answer
-        except (*_NOT_SENT, *_FAILED) as error:
+        except _NOT_SENT as error:
             raise Unavailable("The server behind the gateway cannot be reached.") from error
+        except _FAILED as error:
+            raise AnswerLost("The connection to the server behind the gateway broke.") from error
 
     async def _send(self, request: _Request) -> SendOutcome:
         async with self._pools.sending.request(
             "POST", self._server.url, headers=request.headers, body=request.body
         ) as answer:
-            found = await _response(answer, request.id)
-        if found is None:
-            return _no_response(answer.status, in_session=self._session.id is not None)
+            refused = _not_accepted(answer.status, in_session=self._session.id is not None)
+            found = None if refused else await _response(answer, request.id)
+        if refused or found is None:
+            return refused or Unanswered(why=f"the server answered HTTP {answer.status}")
         return _answered(found)
 
     async def _tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
@@ -151,7 +165,10 @@ class HttpUpstream:
         schema = listed.input_schema if listed else None
         values = parse(arguments.encode("utf-8"))
         assert isinstance(values, dict)  # noqa: S101 (canonical_arguments made it)
-        params = mcp_param_headers(x_mcp_header_map(schema), values)
+        if find_invalid_x_mcp_header(schema) is not None:
+            return {"mcp-name": encode_header_value(tool)}
+        plain = {name: _plain(value) for name, value in values.items()}
+        params = mcp_param_headers(x_mcp_header_map(schema), plain)
         return {
             "mcp-name": encode_header_value(tool),
             **{name.lower(): value for name, value in params.items()},
@@ -161,7 +178,9 @@ class HttpUpstream:
         try:
             async with asyncio.timeout(min(self._timeout, LIST_TIMEOUT.total_seconds())):
                 return await self._read_pages()
-        except (*_NOT_SENT, *_FAILED, TimeoutError, InvalidJson, AnswerTooLarge) as error:
+        except (*_NOT_SENT, *_FAILED, TimeoutError) as error:
+            raise Silent("The server does not give its tool list.") from error
+        except (InvalidJson, AnswerTooLarge) as error:
             raise Unavailable("The server's tool list cannot be read.") from error
 
     async def _read_pages(self) -> list[Entry]:
@@ -272,9 +291,17 @@ def _answered(response: Mapping[str, Json]) -> SendOutcome:
     return Answered(result=result, error=None, is_error=result.get("isError") is True)
 
 
-def _no_response(status: int, *, in_session: bool) -> SendOutcome:
+def _not_accepted(status: int, *, in_session: bool) -> NotSent | None:
+    """Statuses whose meaning in the specification is that the message was not taken."""
     if status == HTTP_UNAUTHORIZED:
         return NotSent(why="the server refused our credentials")
     if status == HTTP_NOT_FOUND and in_session:
         return NotSent(why="the server lost the session")
-    return Unanswered(why=f"the server answered HTTP {status}")
+    return None
+
+
+def _plain(value: Json) -> Json:
+    """1.0 as the integer it is: a header for it is otherwise left out."""
+    if isinstance(value, Number) and value == value.to_integral_value():
+        return int(value)
+    return value

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from approvals.domain import approval as machine
 from approvals.domain.digest import requirement_hash, sha256
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 MAX_STORED_RESULT = 1024 * 1024
 RECORD_AGAIN = timedelta(milliseconds=500)
+TAKE_BACK_TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,7 @@ class Releases:
         self._process = process
         self._running: dict[str, asyncio.Task[Release]] = {}
         self._handing_over: set[asyncio.Task[bool]] = set()
+        self._handing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._closing = False
 
     def start(self, approval: Approval, upstream: Upstream) -> asyncio.Task[Release] | None:
@@ -90,9 +93,13 @@ class Releases:
         task.add_done_callback(self._handing_over.discard)
         return await asyncio.shield(task)
 
+    def stop_sending(self) -> None:
+        """From now on nothing new is sent; what was approved stays approved."""
+        self._closing = True
+
     async def drain(self, *, within: timedelta) -> None:
         """Send nothing new and let what was sent come back; after `within` it is left alone."""
-        self._closing = True
+        self.stop_sending()
         tasks: set[asyncio.Task[Any]] = {*self._running.values(), *self._handing_over}
         if tasks:
             await asyncio.wait(tasks, timeout=within.total_seconds())
@@ -111,11 +118,25 @@ class Releases:
         return len(lost)
 
     async def _hand_over(self, approval: Approval, left: asyncio.Future[None]) -> bool:
-        given = await self._mark(approval, delivered=True)
-        if given is not None and left.done():
-            await self._mark(given, delivered=False)
-            return False
-        return given is not None
+        """One after the other for one approval: a mark that is taken back must not hide another."""
+        async with self._handing.setdefault(approval.id, asyncio.Lock()):
+            given = await self._mark(approval, delivered=True)
+            if given is None:
+                given = await self._mark(await self._newest(approval), delivered=True)
+            if given is not None and left.done():
+                await self._take_back(given)
+                return False
+            return given is not None
+
+    async def _take_back(self, given: Approval) -> None:
+        for _ in range(TAKE_BACK_TRIES):
+            try:
+                await self._mark(given, delivered=False)
+            except StoreFailure:
+                logger.exception("the outcome of %s may count as handed over", given.id)
+                await asyncio.sleep(RECORD_AGAIN.total_seconds())
+            else:
+                return
 
     async def _mark(self, approval: Approval, *, delivered: bool) -> Approval | None:
         """The approval with the mark set; None: it is set already, or somebody was faster."""

@@ -129,7 +129,7 @@ class SqliteStore:
             taken: list[dict[str, Any]] = []
             size, more = 0, False
             for row in rows(connection, queries.page(filter_)):
-                size += len(row["arguments"])
+                size += sum(len(value) for value in row.values() if isinstance(value, str))
                 more = len(taken) == filter_.limit or (bool(taken) and size > filter_.max_bytes)
                 if more:
                     break

@@ -73,7 +73,8 @@ class Machine:
         )
         for _ in range(400):
             try:
-                if httpx2.get(f"{self.url}/readyz", trust_env=False).status_code == 200:
+                ready = httpx2.get(f"{self.url}/readyz", trust_env=False, timeout=30)
+                if ready.status_code == 200 and self.state.exists():
                     self.process = process
                     return process
             except httpx2.HTTPError:
@@ -145,7 +146,7 @@ def test_deny_and_cancel(running: Machine) -> None:
 def test_approving_without_yes_and_without_a_person_decides_nothing(running: Machine) -> None:
     asked = ask(running, "file")
     running.run("approve", str(asked["id"]), code=1)
-    assert "pending" in running.run("show", str(asked["id"]))
+    assert "if nobody answers" in running.run("show", str(asked["id"]))
 
 
 def test_what_an_agent_wrote_reaches_the_terminal_without_escape_sequences(

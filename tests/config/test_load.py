@@ -88,7 +88,7 @@ def test_an_agent_gets_the_policies_of_its_servers_and_no_others(tmp_path: Path)
         (("person:bob", "bob"), "must be person:NAME, group:NAME or everyone"),
         (("required: 2", "required: 0"), "/approval/required: must be a whole number"),
         (("required: 2", "required: 3"), "whose owner alice does not count"),
-        (("required: 2", "required: 4"), "asks 4 people, and 3 may answer"),
+        (("required: 2", "required: 4"), "asks for 4, and 3 may answer"),
         (("timeout: 20m", "timeout: 20"), "/approval/timeout: must be a duration"),
         (("timeout: 20m", "timeout: 8d"), "must not be longer than 7d"),
         (("timeout: 20m", "on_timeout: allow"), "/approval/on_timeout: is not a key"),

@@ -328,8 +328,8 @@ class StoreContract:
         assert not (await store.page(named)).more
 
     async def test_a_page_holds_no_more_than_its_bytes_but_always_one(self, store: Engine) -> None:
-        large = [await parked(store, call=call({"x": "y" * 1000})) for _ in range(3)]
-        page = await store.page(ListFilter(max_bytes=2500))
+        large = [await parked(store, call=call({"x": "y" * 10_000})) for _ in range(3)]
+        page = await store.page(ListFilter(max_bytes=25_000))
         assert [one.id for one in page.approvals] == [large[2].id, large[1].id]
         assert page.more
         assert len((await store.page(ListFilter(max_bytes=1))).approvals) == 1

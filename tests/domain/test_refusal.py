@@ -69,7 +69,7 @@ def test_a_denial_without_a_reason_names_nobody() -> None:
 def test_the_agent_is_told_the_group_and_not_the_person_who_denied() -> None:
     both = Requirement(stages=(Stage(approvers=frozenset({"group:trading"})), Stage()))
     message = told(answered(Answer.DENY, asked=approval(both), reason="No")).message
-    assert 'Reason given by everyone or trading: "No".' in message
+    assert 'Reason given by trading: "No".' in message
     assert "Bob" not in message
 
 
@@ -236,7 +236,7 @@ def test_arguments_that_do_not_fit_may_be_corrected() -> None:
         code=Code.INVALID_ARGUMENTS,
         retry_allowed=True,
         message=(
-            "NOT EXECUTED: the arguments do not fit the tool. orderId: must be an integer."
+            "NOT EXECUTED: the arguments do not fit the tool: orderId: must be an integer."
             r"\u202e Correct them and call again."
         ),
     )

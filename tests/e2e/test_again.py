@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from approvals.errors import Unavailable, Undetermined
+from approvals.ports import Answer, Operation, Record
 from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
 pytestmark = pytest.mark.anyio
@@ -303,3 +306,82 @@ async def test_an_outcome_is_not_used_up_by_a_call_that_may_not_see_it(tmp_path:
         assert stored is not None
         events = await w.services.store.events(approval_id)
         assert "delivered" not in [event.fact.type for event in events]
+
+
+async def test_an_outcome_whose_hand_over_nobody_can_confirm_is_given_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """The database is too slow to say whether the mark was written: the outcome is not lost."""
+    async with world(tmp_path, wrap_store=Doubtful("delivered")) as w:
+        leaving, approval_id = await in_flight(w)
+        await leave(leaving)
+        w.upstream.pause.set()
+        await finished(w, approval_id)
+        async with w.agent() as two:
+            assert text(await two.call_tool(*ACT)) == "did x 0"
+        assert w.upstream.ran == {"x": 1}
+
+
+async def test_of_two_waiting_clients_one_leaves_and_the_other_has_the_outcome_for_good(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, wrap_store=Slowed("delivered", after=0.4)) as w:
+        leaving, first_id = await in_flight(w)
+        async with w.agent() as two:
+            staying = asyncio.create_task(two.call_tool(*ACT))
+            await asyncio.sleep(0.2)
+            w.upstream.pause.set()
+            await finished(w, first_id)
+            await leave(leaving)
+            assert text(await staying) == "did x 0"
+            await asyncio.sleep(1)
+            third = asyncio.create_task(two.call_tool(*ACT))
+            [new] = await w.pending()
+            assert new["id"] != first_id
+            await leave(third)
+
+
+async def test_a_client_that_left_leaves_its_outcome_also_when_the_database_hesitates(
+    tmp_path: Path,
+) -> None:
+    refusing = Refusing("undelivered", times=2, slow="delivered")
+    async with world(tmp_path, wrap_store=refusing) as w:
+        leaving, approval_id = await in_flight(w)
+        await leave(leaving)
+        w.upstream.pause.set()
+        await finished(w, approval_id)
+        async with w.agent() as two:
+            given = asyncio.create_task(two.call_tool(*ACT))
+            await asyncio.sleep(0.25)
+            await leave(given)
+        await asyncio.sleep(2.5)
+        async with w.agent() as three:
+            assert text(await three.call_tool(*ACT)) == "did x 0"
+
+
+class Doubtful(Slowed):
+    """Applies, and does not say so."""
+
+    async def apply(self, operation: Operation, **how: Any) -> Answer:
+        answer = await super().apply(operation, **how)
+        if kind_of(operation) == self._kind:
+            raise Undetermined("The database has not answered in time.")
+        return answer
+
+
+class Refusing(Slowed):
+    """Refuses the first writes of one kind, and is slow to answer those of another."""
+
+    def __init__(self, kind: str, *, times: int, slow: str) -> None:
+        super().__init__(slow, after=0.5)
+        self._refused, self._times = kind, times
+
+    async def apply(self, operation: Operation, **how: Any) -> Answer:
+        if kind_of(operation) == self._refused and self._times:
+            self._times -= 1
+            raise Unavailable("The database refused the write; nothing was changed.")
+        return await super().apply(operation, **how)
+
+
+def kind_of(operation: Operation) -> str:
+    return (operation.fact if isinstance(operation, Record) else operation.event.fact).type

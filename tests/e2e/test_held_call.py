@@ -42,7 +42,7 @@ async def test_a_denied_call_never_reaches_the_server_and_the_reason_reaches_the
         result = await calling
         assert result.is_error
         assert text(result).startswith('NOT EXECUTED: a person denied this call. act(what "x")')
-        assert 'Reason given by everyone: "wrong order".' in text(result)
+        assert 'Reason given: "wrong order".' in text(result)
         assert w.upstream.calls == 0
 
 
@@ -122,7 +122,7 @@ async def test_a_tool_that_fails_after_approval_answers_with_its_own_error(
 async def test_arguments_that_do_not_fit_the_tool_bother_nobody(tmp_path: Path) -> None:
     async with world(tmp_path) as w, w.agent() as agent:
         result = await agent.call_tool("act", {"n": "seven"})
-        assert text(result).startswith("NOT EXECUTED: the arguments do not fit the tool.")
+        assert text(result).startswith("NOT EXECUTED: the arguments do not fit the tool: ")
         assert (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"] == []
 
 

@@ -7,7 +7,7 @@ import json
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -19,7 +19,7 @@ from approvals.gateway.sessions import Sessions
 from approvals.service.keyring import Keyring
 from tests.e2e.test_hostile_input import call_body, mcp
 from tests.e2e.upstream import Upstream
-from tests.e2e.world import World, configured, keys_for
+from tests.e2e.world import World, configured, keys_for, policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,6 +91,11 @@ CASES: dict[str, tuple[bytes | None, str, str]] = {
         "outcome_unknown",
         "OUTCOME UNKNOWN",
     ),
+    "refused credentials, with a message": (
+        http(b"401 No", rpc(error={"code": -32001, "message": "Unauthorized"})),
+        "not_sent",
+        "could not be sent",
+    ),
     "a bare 404": (http(b"404 No", b"", b"text/plain"), "outcome_unknown", "OUTCOME UNKNOWN"),
     "refused credentials": (http(b"401 No", b"", b"text/plain"), "not_sent", "could not be sent"),
     "nothing but a closed connection": (b"", "outcome_unknown", "OUTCOME UNKNOWN"),
@@ -134,7 +139,7 @@ class Odd:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
                 body = await reader.readexactly(length)
-                asked = json.loads(body)["id"].encode()
+                asked = str(json.loads(body)["id"]).encode()
                 if b'"tools/list"' in body and self.lists:
                     writer.write(http(b"200 OK", LIST).replace(ID.encode(), asked))
                     continue
@@ -151,12 +156,14 @@ class Odd:
 
 
 @asynccontextmanager
-async def odd_world(folder: Path, odd: Odd) -> AsyncIterator[World]:
+async def odd_world(
+    folder: Path, odd: Odd, *, document: dict[str, Any] | None = None
+) -> AsyncIterator[World]:
     server = await asyncio.start_server(odd, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     settings = Settings(
         database_url=f"sqlite:///{folder}/test.db",
-        config=configured(folder, f"http://127.0.0.1:{port}/mcp"),
+        config=configured(folder, f"http://127.0.0.1:{port}/mcp", document=document),
         secret_key=(b"s" * 32,),
         upstream_timeout=timedelta(seconds=1),
     )
@@ -193,8 +200,18 @@ async def test_whatever_the_server_answers_the_state_is_right_and_it_was_asked_o
         assert odd.calls == 1
 
 
-async def test_a_session_that_the_server_has_lost_proves_that_nothing_ran(tmp_path: Path) -> None:
-    odd = Odd(http(b"404 Gone", b"", b"text/plain"))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b"404 Gone", b"", b"text/plain"),
+        http(b"404 Gone", b'{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"x"}}'),
+    ],
+    ids=["bare", "with a message"],
+)
+async def test_a_session_that_the_server_has_lost_proves_that_nothing_ran(
+    tmp_path: Path, answer: bytes
+) -> None:
+    odd = Odd(answer)
     async with odd_world(tmp_path, odd) as w:
         sealed = Sessions(Keyring([b"s" * 32])).seal("abc", agent="bot", server="up")
         calling = asyncio.create_task(mcp(w, call_body('{"what":"x"}'), mcp_session_id=sealed))
@@ -203,6 +220,18 @@ async def test_a_session_that_the_server_has_lost_proves_that_nothing_ran(tmp_pa
         assert "could not be sent" in (await calling).text
         assert (await w.status(approval["id"]))["release"]["status"] == "not_sent"
         assert odd.calls == 1
+
+
+async def test_an_allowed_call_whose_answer_is_lost_is_not_called_not_executed(
+    tmp_path: Path,
+) -> None:
+    """The server read it and closed the connection: nobody may be invited to send it again."""
+    document = policy(tools={"act": {}})
+    async with odd_world(tmp_path, odd := Odd(b""), document=document) as w:
+        response = await mcp(w, call_body('{"what":"x"}'))
+        assert odd.calls == 1
+        told = response.json()["result"]["_meta"]["mcp-approvals/call"]
+        assert (told["code"], told["retry_allowed"]) == ("outcome_unknown", False)
 
 
 async def test_a_server_that_hangs_makes_callers_wait_once_and_not_in_a_row(

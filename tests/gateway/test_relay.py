@@ -17,6 +17,7 @@ import pytest
 
 from approvals.errors import Unavailable, Undetermined
 from approvals.gateway import messages, schema, sse
+from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.messages import BadMessage
 from approvals.outbound import MAX_ANSWER, AnswerTooLarge
 from approvals.ports import Answer, Operation, Record, Store
@@ -157,6 +158,39 @@ async def test_a_tool_whose_name_is_not_latin_runs_like_any_other(tmp_path: Path
         [approval] = await w.pending()
         await w.approve(approval)
         assert text(await calling) == "paid x"
+
+
+async def test_names_and_justifications_are_bounded(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        long = modern("tools/call", name="n" * 201, arguments={})
+        assert (await mcp(w, long)).json()["error"]["code"] == -32602
+        meta = json.loads(META) | {messages.JUSTIFICATION: "j" * 2001}
+        wordy = message(
+            method="tools/call", params={"name": "act", "arguments": {"what": "x"}, "_meta": meta}
+        )
+        assert "A justification has at most 2000 characters" in (await mcp(w, wordy)).text
+        assert (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"] == []
+
+
+async def test_another_agents_odd_request_does_not_spoil_the_reading_of_the_list() -> None:
+    """Two readers at once: the one whose own request is wrong fails, the other reads itself."""
+    catalogue, gate = Catalogue(), asyncio.Event()
+
+    async def wrong() -> list[dict[str, Any]]:
+        await gate.wait()
+        raise Unavailable("The server did not give its tool list.")
+
+    async def right() -> list[dict[str, Any]]:
+        return [{"name": "act"}]
+
+    first = asyncio.create_task(catalogue.find("up", "act", wrong))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(catalogue.find("up", "act", right))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await second is not None
+    with pytest.raises(Unavailable):
+        await first
 
 
 async def test_one_agent_cannot_use_up_all_connections(tmp_path: Path) -> None:
@@ -307,7 +341,7 @@ async def post(w: World, body: bytes, headers: Mapping[str, str]) -> httpx2.Resp
     ("arguments", "wanted", "problem"),
     [
         ('{"a":1}', {"properties": {"a": {"type": "string"}}}, "a: must be of type string."),
-        ('{"b":1}', {"required": ["a"]}, "the arguments: required are ['a']."),
+        ('{"b":1}', {"required": ["a"]}, "the arguments: a must be given."),
         ('{"b":1}', {"additionalProperties": False}, "the arguments: has members that the tool"),
         ('{"a":1.0}', {"properties": {"a": {"type": "integer"}}}, None),
         ('{"a":1.5}', {"properties": {"a": {"type": "integer"}}}, "a: must be of type integer."),
@@ -343,8 +377,12 @@ def test_arguments_are_checked_against_the_schema(
             },
         ),
         ('{"a":"' + "x" * 70_000 + '"}', {"properties": {"a": {"type": "integer"}}}),
+        (
+            '{"a":"' + "x" * 60_000 + '"}',
+            {"properties": {"a": {"anyOf": [{"type": "integer"}] * 4_900}}},
+        ),
     ],
-    ids=["unique", "patterns", "recursion", "large"],
+    ids=["unique", "patterns", "recursion", "large", "long messages"],
 )
 def test_a_check_that_would_take_long_is_left_out(arguments: str, wanted: Any) -> None:
     began = time.monotonic()

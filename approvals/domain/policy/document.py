@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from approvals.domain.digest import sha256
@@ -9,12 +10,14 @@ from approvals.domain.policy.model import ApprovalSettings, Policy, Rule, Ruling
 from approvals.domain.policy.reading import Place, Problems, read_approval
 from approvals.domain.risk import LEVEL_OF, Category, Level, Risk, risk_of
 from approvals.domain.strictjson import Json, canonical
+from approvals.domain.summary import PLACEHOLDER
 from approvals.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NEEDS_APPROVAL = "requires human approval"
+ALIKE = 0.8
 
 _TOP = ("version", "default", "hide", "tools", "approval")
 _TOOL = (
@@ -98,9 +101,16 @@ def _tool(place: Place) -> ToolPolicy:
         deny_if=tuple(denials),
         require_approval_if=tuple(approvals),
         approval=read_approval(place.child("approval")),
-        summary=place.child("summary").text(),
+        summary=_template(place.child("summary")),
         risk=_risk(place.child("risk")),
     )
+
+
+def _template(place: Place) -> str | None:
+    text = place.text()
+    if text is not None and ("{" in (rest := PLACEHOLDER.sub("", text)) or "}" in rest):
+        place.wrong("has a brace that belongs to no {argument}")
+    return text
 
 
 def _deny_if(place: Place) -> tuple[list[Rule], list[Rule]]:
@@ -151,14 +161,17 @@ def _risk(place: Place) -> Risk | None:
 def near_misses(document: Mapping[str, Json]) -> list[str]:
     """Pointers of `on_deny` texts that speak of approval and still only deny."""
     found = []
-    for name, place in Place(document, "", Problems()).child("tools").members():
+    for _, place in Place(document, "", Problems()).child("tools").members():
         for rule in place.child("deny_if").items():
             said = rule.child("on_deny").value
-            if (
-                isinstance(said, str)
-                and "approv" in said.casefold()
-                and not asks_for_approval(said)
-            ):
+            if isinstance(said, str) and _sounds_like_asking(said):
                 found.append(f"{rule.pointer}/on_deny")
-        del name
     return found
+
+
+def _sounds_like_asking(on_deny: str) -> bool:
+    """Speaks of approval, or nearly is the published wording; and still only denies."""
+    if asks_for_approval(on_deny):
+        return False
+    text = on_deny.casefold()
+    return "approv" in text or SequenceMatcher(None, text, NEEDS_APPROVAL).ratio() > ALIKE

@@ -61,7 +61,9 @@ class Place:
 
     def wrong(self, what: str) -> None:
         """Record a problem with this value; `what` continues the sentence "<pointer> …"."""
-        self._problems.found.append(Problem(pointer=self.pointer, what=what))
+        problem = Problem(pointer=self.pointer, what=what)
+        if problem not in self._problems.found:  # a value may be looked at twice
+            self._problems.found.append(problem)
 
     def child(self, name: str) -> Place:
         """The member `name`, which may not exist."""
@@ -117,7 +119,8 @@ class Place:
         if not self.exists and not required:
             return None
         if self._value not in choices:
-            self.wrong(f"must be one of {', '.join(choices)}")
+            missing = "" if self.exists else "is missing: "
+            self.wrong(f"{missing}must be one of {', '.join(choices)}")
             return None
         return str(self._value)
 
@@ -134,15 +137,20 @@ class Place:
         """A duration such as `30s`, `15m`, `2h`, `1d`; at most 7 days."""
         if not self.exists:
             return None
-        parts = _DURATION.fullmatch(self._value) if isinstance(self._value, str) else None
-        if parts is None:
+        length = read_duration(self._value) if isinstance(self._value, str) else None
+        if length is None:
             self.wrong('must be a duration such as "30s", "15m", "2h" or "1d"')
             return None
-        length = timedelta(**{_UNITS[parts[2]]: int(parts[1])})
         if length > MAX_TIMEOUT:
             self.wrong("must not be longer than 7d")
             return None
         return length
+
+
+def read_duration(text: str) -> timedelta | None:
+    """`30s`, `15m`, `2h` or `1d`; None for anything else."""
+    parts = _DURATION.fullmatch(text)
+    return timedelta(**{_UNITS[parts[2]]: int(parts[1])}) if parts else None
 
 
 def read_approval(place: Place) -> ApprovalSettings:
