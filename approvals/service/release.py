@@ -23,6 +23,8 @@ from approvals.ports import Answered, Applied, NotSent, TooLate, Unanswered
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from approvals.domain.states import Approval, Transition
     from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Upstream
     from approvals.service.approvals import Approvals
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_STORED_RESULT = 1024 * 1024
 RECORD_AGAIN = timedelta(milliseconds=500)
-TAKE_BACK_TRIES = 20
+TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,14 +131,7 @@ class Releases:
             return given is not None
 
     async def _take_back(self, given: Approval) -> None:
-        for _ in range(TAKE_BACK_TRIES):
-            try:
-                await self._mark(given, delivered=False)
-            except StoreFailure:
-                logger.exception("the outcome of %s may count as handed over", given.id)
-                await asyncio.sleep(RECORD_AGAIN.total_seconds())
-            else:
-                return
+        await _insist(lambda: self._mark(given, delivered=False), f"taking back {given.id}")
 
     async def _mark(self, approval: Approval, *, delivered: bool) -> Approval | None:
         """The approval with the mark set; None: it is set already, or somebody was faster."""
@@ -203,10 +198,8 @@ class Releases:
     async def _give_back(self, taken: Transition) -> None:
         """Nobody knows whether `sent` was written, so nothing is sent; say so if it was."""
         outcome = self._outcome(NotSent(why="the database did not answer in time"))
-        try:
-            await self._apply(self._finishing(taken.after, outcome, None))
-        except StoreFailure:
-            logger.warning("%s may be left as sent; nothing was sent", taken.after.id)
+        finishing = self._finishing(taken.after, outcome, None)
+        await _insist(lambda: self._apply(finishing), f"giving back {taken.after.id}")
 
     async def _finish(self, sent: Approval, came: SendOutcome) -> Release:
         """Record the outcome before anybody hears of it, however long the database takes."""
@@ -257,6 +250,18 @@ class Releases:
         self._running.pop(approval_id, None)
         if not task.cancelled() and (error := task.exception()):
             logger.warning("%s was not sent: %s", approval_id, error)
+
+
+async def _insist(write: Callable[[], Awaitable[object]], what: str) -> None:
+    """Write it, again and again for a while when the database refuses."""
+    for _ in range(TRIES):
+        try:
+            await write()
+        except StoreFailure:
+            logger.exception("%s failed", what)
+            await asyncio.sleep(RECORD_AGAIN.total_seconds())
+        else:
+            return
 
 
 async def _send(upstream: Upstream, sent: Approval) -> SendOutcome:

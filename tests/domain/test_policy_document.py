@@ -8,6 +8,7 @@ import pytest
 
 from approvals.domain.policy.document import asks_for_approval, near_misses, read_policy
 from approvals.domain.policy.model import ApprovalSettings, Policy, Rule, Ruling, ToolPolicy
+from approvals.domain.policy.reading import Place, Problems
 from approvals.domain.risk import UNKNOWN, Category, Level, risk_of
 from approvals.domain.strictjson import Json, parse
 from approvals.errors import ConfigurationInvalid
@@ -327,3 +328,18 @@ def test_a_wording_that_almost_asks_for_a_person_is_pointed_out() -> None:
 def test_a_tool_without_a_name_is_refused() -> None:
     document = '{"version": "1", "default": "deny", "tools": {"": {}}}'
     assert problems(document) == ("/tools/: is no tool name",)
+
+
+@pytest.mark.parametrize("summary", ["Pay {amount", "Pay amount}", "Pay {a b}", "Pay {}"])
+def test_a_summary_with_a_brace_that_names_no_argument_is_refused(summary: str) -> None:
+    document = (
+        f'{{"version": "1", "default": "deny", "tools": {{"t": {{"summary": "{summary}"}}}}}}'
+    )
+    assert problems(document) == ("/tools/t/summary: has a brace that belongs to no {argument}",)
+
+
+def test_a_problem_that_is_met_twice_is_said_once() -> None:
+    twice = Problems()
+    place = Place(7, "/groups/x", twice)
+    assert place.items() == place.items() == []
+    assert [str(problem) for problem in twice.found] == ["/groups/x: must be a list"]

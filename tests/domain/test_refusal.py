@@ -304,3 +304,19 @@ def test_a_result_too_large_to_keep_is_not_an_invitation_to_repeat_the_call() ->
             "Do not repeat it. Ask your user to check. (apr_0123456789abcdef)"
         ),
     )
+
+
+def test_an_allowed_call_whose_answer_was_lost_is_not_to_be_repeated() -> None:
+    assert refusal.answer_lost() == Refusal(
+        code=Code.OUTCOME_UNKNOWN,
+        message=(
+            "OUTCOME UNKNOWN: the call was sent, but no answer came back. It may have run. Do not "
+            "repeat it. Ask your user to check."
+        ),
+    )
+
+
+def test_a_result_that_cannot_be_read_now_can_be_had_by_asking_again() -> None:
+    said = refusal.unreadable(released(ReleaseStatus.SUCCEEDED))
+    assert said.message.startswith("EXECUTED: the call was approved and ran, and its result cannot")
+    assert said.retry_allowed
