@@ -98,14 +98,19 @@ def _state_facts(state: State) -> dict[str, object]:
         case Withdrawn():
             facts |= {"at": state.at.isoformat(), "reason": str(state.reason)}
         case Released():
-            facts |= _approved_facts(state.approved)
-            facts |= {
-                "process": state.process,
-                "sent_at": state.sent_at.isoformat(),
-                "token": state.token,
-            }
-            if state.outcome:
-                facts["outcome"] = _outcome_facts(state.outcome)
+            facts |= _released_facts(state)
+    return facts
+
+
+def _released_facts(state: Released) -> dict[str, object]:
+    facts: dict[str, object] = {
+        **_approved_facts(state.approved),
+        "process": state.process,
+        "sent_at": state.sent_at.isoformat(),
+        "token": state.token,
+    }
+    if state.outcome:
+        facts["outcome"] = _outcome_facts(state.outcome)
     return facts
 
 
