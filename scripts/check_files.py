@@ -8,8 +8,11 @@ import tempfile
 from dataclasses import fields
 from pathlib import Path
 
+from typer.main import get_command
+
 from approvals import errors
 from approvals.api.document import OPERATIONS
+from approvals.cli.main import app
 from approvals.config.settings import PREFIX, Settings
 from approvals.storage import migrations
 
@@ -42,19 +45,29 @@ def schema() -> list[str]:
 
 
 def documented() -> list[str]:
-    """Every setting, error code and route stands in docs/reference."""
+    """Every setting, error code, route and command stands in docs/reference."""
     settings = (REFERENCE / "settings.md").read_text()
     codes = (REFERENCE / "errors.md").read_text()
     rest = (REFERENCE / "rest.md").read_text()
+    cli = (REFERENCE / "cli.md").read_text()
     wanted = [(PREFIX + field.name.upper(), settings, "settings.md") for field in fields(Settings)]
     wanted += [(code, codes, "errors.md") for code in sorted(_codes(errors.ApprovalsError))]
     wanted += [(f"{o.method} {o.path}", rest, "rest.md") for o in OPERATIONS]
+    wanted += [(f"`{words}", cli, "cli.md") for words in commands(get_command(app))]
     missing = [
         f"docs/reference/{file} lacks {name}" for name, text, file in wanted if name not in text
     ]
     known = {PREFIX + field.name.upper() for field in fields(Settings)} | _CLIENT
     named = set(re.findall(PREFIX + r"[A-Z_]+[A-Z]", settings))
     return missing + [f"docs/reference/settings.md names {name}" for name in sorted(named - known)]
+
+
+def commands(command: object, before: str = "") -> list[str]:
+    """The words of every command below this one."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        return [before.strip()]
+    return [words for name, sub in below.items() for words in commands(sub, f"{before} {name}")]
 
 
 _CLIENT = {"APPROVALS_URL", "APPROVALS_KEY"}
