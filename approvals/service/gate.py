@@ -130,9 +130,10 @@ class Gate:
         identities = self._identities(call, idempotency_key)
         for _ in range(TRIES):
             last = await self._store.latest(identities)
-            if last and idempotency_key is not None and self._is_replay(call, last):
-                return Held(approval=await self._approvals.settle(last))
-            if last and (arrival := await self._meet(last, call, verdict)):
+            if last and idempotency_key is not None:
+                if self._is_replay(call, last):
+                    return Held(approval=await self._approvals.settle(last))
+            elif last and (arrival := await self._meet(last, call, verdict)):
                 return arrival
             if verdict.requirement is None:
                 return await self._unparked(call, verdict)
