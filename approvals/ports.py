@@ -192,6 +192,11 @@ class Store(Protocol):
         """The channel does not have it; it is due again after `retry_in`."""
         ...
 
+    @property
+    def unreadable(self) -> int:
+        """How many approvals could not be read since the start; they are left out of lists."""
+        ...
+
     async def ping(self) -> None:
         """Raise Unavailable when the database does not answer."""
         ...

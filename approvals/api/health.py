@@ -18,7 +18,7 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers; says whether the owner rule is off."""
+    """The database answers; says whether solo mode is on and how many records cannot be read."""
     use = services(request)
     await use.store.ping()
     directory = use.rulebook.directory
@@ -28,6 +28,7 @@ async def readyz(request: Request) -> Response:
             "solo": directory.solo,
             "people": len(directory.people),
             "servers": len(use.rulebook.servers),
+            "unreadable": use.store.unreadable,
         }
     )
 

@@ -135,7 +135,7 @@ class Gateway:
             )
             reply = await self._relay.handle(request, response.pass_on)
             if reply is not None:
-                await response.whole(reply.status, reply.body)
+                await response.whole(200, reply.body)
 
         await _unless_gone(work, receive)
 

@@ -92,7 +92,6 @@ class Reply:
     """A whole response."""
 
     body: bytes
-    status: int = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -277,6 +277,7 @@ async def test_one_row_that_cannot_be_read_stops_nothing_else(tmp_path: Path) ->
             database.commit()
         listed = (await w.rest("GET", "/v1/approvals", by="carol")).json()["approvals"]
         assert [one["id"] for one in listed] == [good["id"]]
+        assert (await w.http.get(f"{w.url}/readyz")).json()["unreadable"] == 1
         await asyncio.sleep(2)
         stored = await w.services.store.approval(good["id"])
         assert stored is not None
