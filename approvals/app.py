@@ -139,7 +139,7 @@ def _pools() -> Pools:
     """A server's URL may be private or on loopback: the admin wrote it into the file."""
     return Pools(
         passing=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
-        reading=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
+        reading=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
         sending=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
     )
 

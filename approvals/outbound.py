@@ -87,7 +87,7 @@ class Outbound:
         self._pool = httpcore2.AsyncConnectionPool(
             max_connections=1000,
             max_keepalive_connections=100 if keep_alive else 0,
-            keepalive_expiry=30.0,
+            keepalive_expiry=2.0,  # sooner than servers close them (uvicorn: 5 s)
             network_backend=_GuardedBackend(allow_private=allow_private),
         )
 

@@ -54,7 +54,7 @@ class AnswerLost(Unavailable):
 class Pools:
     """Connections by what they are for, so that none of these can use up another's.
 
-    Those of `sending` are used once each: a kept-alive connection that the server had just closed
+    Those of `reading` and `sending` are used once each: a kept-alive connection that the server had just closed
     would make the outcome of an approved call doubtful.
     """
 
