@@ -54,8 +54,8 @@ class AnswerLost(Unavailable):
 class Pools:
     """Connections by what they are for, so that none of these can use up another's.
 
-    Those of `reading` and `sending` are used once each: a kept-alive connection that the server had just closed
-    would make the outcome of an approved call doubtful.
+    Those of `reading` and `sending` are used once each: a kept-alive connection that the server
+    had just closed would make the outcome of an approved call doubtful.
     """
 
     passing: Outbound
