@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 DEMO ?=
 
-.PHONY: help setup demo run test test-all check format lock
+.PHONY: help setup demo run test test-all check bench format lock
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ check: setup  ## What CI runs: style, types, rooms, migrations, locks, docs, tes
 	@$(BIN)/coverage report --include 'approvals/domain/*' --fail-under 100 --skip-covered -m
 	@$(PYTEST) --cov --cov-report=
 	@$(BIN)/coverage report --format total | sed 's/$$/ % of all code is covered/'
+
+bench: setup  ## Print what is measured, and write bench/results.json
+	@$(BIN)/python -m bench
 
 format: setup  ## Put the code into shape
 	@$(BIN)/ruff check --fix -q .

@@ -19,6 +19,7 @@ from approvals.api.document import OPERATIONS, openapi
 from approvals.api.problems import error_page, http_problem
 from approvals.channels.log import LogChannel
 from approvals.config.load import load, names_people
+from approvals.domain.rulebook import LOG
 from approvals.errors import ConfigurationInvalid
 from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
@@ -30,14 +31,18 @@ from approvals.hosts import HostCheck
 from approvals.jobs import Jobs
 from approvals.outbound import Outbound
 from approvals.service.approvals import Approvals
+from approvals.service.caller import CallerReleases
 from approvals.service.delivery import Deliveries
+from approvals.service.freezes import Freezes
 from approvals.service.gate import Gate
 from approvals.service.identity import Identity
+from approvals.service.journal import Journal
 from approvals.service.keyring import MIN_SECRET, Keyring
 from approvals.service.minting import RandomIds
 from approvals.service.release import Releases
+from approvals.service.rules import Rules
 from approvals.service.services import Services
-from approvals.service.waiting import HOLD, Waiting
+from approvals.service.waiting import Waiting
 from approvals.storage.clock import SystemClock
 from approvals.storage.migrations import upgrade
 from approvals.storage.sqlite import SqliteStore
@@ -73,18 +78,20 @@ async def open_database(settings: Settings) -> AsyncIterator[SqliteStore]:
 async def open_services(
     settings: Settings,
     *,
-    hold: timedelta = HOLD,
+    hold: timedelta | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
 ) -> AsyncIterator[tuple[Services, Gateway]]:
-    """Everything one process runs; `wrap_store` lets a test stand between service and database."""
+    """Everything one process runs. For tests: `hold` stands before what agents' entries say,
+    `wrap_store` between service and database."""
     async with open_database(settings) as database:
         store: Store = wrap_store(database) if wrap_store else database
-        rulebook = load(settings.config, starting_person=await starting_person(database, settings))
+        rules = _rules(settings, await starting_person(database, settings))
         keyring = Keyring(settings.secret_key or [_secret_beside(settings.database_path)])
-        services = _services(store, Identity(database, rulebook, SystemClock()), rulebook, keyring)
+        services = _services(store, Identity(database, rules, SystemClock()), rules, keyring)
         if lost := await services.releases.recover():
             logger.warning("%d calls were being sent when the service stopped", lost)
         await services.approvals.expire_due()
+        await services.approvals.give_up_unreported()
         pools = _pools()
         gateway = _gateway(services, keyring, pools, hold=hold, settings=settings)
         try:
@@ -96,19 +103,32 @@ async def open_services(
             await pools.close()
 
 
-def _services(store: Store, identity: Identity, rulebook: Rulebook, keyring: Keyring) -> Services:
+def _rules(settings: Settings, starting_person: str | None) -> Rules:
+    """The configuration; what this version cannot do yet is not served at all."""
+
+    def read() -> Rulebook:
+        rulebook = load(settings.config, starting_person=starting_person)
+        if rulebook.missing:
+            raise ConfigurationInvalid(str(settings.config), rulebook.missing)
+        return rulebook
+
+    return Rules(read(), read)
+
+
+def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) -> Services:
     clock, ids, waiting = SystemClock(), RandomIds(), Waiting(store)
     process = f"prc_{secrets.token_hex(8)}"
-    approvals = Approvals(store=store, rulebook=rulebook, clock=clock, ids=ids, signals=waiting)
+    approvals = Approvals(store=store, rules=rules, clock=clock, ids=ids, signals=waiting)
+    journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
     gate = Gate(
         store=store,
         approvals=approvals,
-        rulebook=rulebook,
+        journal=journal,
+        rules=rules,
         keyring=keyring,
         clock=clock,
         ids=ids,
         signals=waiting,
-        process=process,
     )
     releases = Releases(
         store=store,
@@ -119,11 +139,18 @@ def _services(store: Store, identity: Identity, rulebook: Rulebook, keyring: Key
         signals=waiting,
         process=process,
     )
-    deliveries = Deliveries(
-        store=store, rulebook=rulebook, clock=clock, channels={"log": LogChannel()}
+    caller = CallerReleases(
+        store=store,
+        approvals=approvals,
+        gate=gate,
+        rules=rules,
+        clock=clock,
+        ids=ids,
+        signals=waiting,
     )
+    deliveries = Deliveries(store=store, rules=rules, clock=clock, channels={LOG: LogChannel()})
     return Services(
-        rulebook=rulebook,
+        rules=rules,
         store=store,
         clock=clock,
         identity=identity,
@@ -131,6 +158,8 @@ def _services(store: Store, identity: Identity, rulebook: Rulebook, keyring: Key
         gate=gate,
         waiting=waiting,
         releases=releases,
+        caller=caller,
+        freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
         deliveries=deliveries,
     )
 
@@ -149,17 +178,20 @@ def _gateway(
     keyring: Keyring,
     pools: Pools,
     *,
-    hold: timedelta,
+    hold: timedelta | None,
     settings: Settings,
 ) -> Gateway:
     holding = Hold(
         store=services.store,
+        approvals=services.approvals,
         waiting=services.waiting,
         releases=services.releases,
+        rules=services.rules,
+        clock=services.clock,
         longest=hold,
     )
     return Gateway(
-        rulebook=services.rulebook,
+        rules=services.rules,
         identity=services.identity,
         relay=Relay(gate=services.gate, hold=holding, releases=services.releases),
         sessions=Sessions(keyring),
@@ -172,7 +204,7 @@ def _gateway(
 def create_app(
     settings: Settings,
     *,
-    hold: timedelta = HOLD,
+    hold: timedelta | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
 ) -> FastAPI:
     """The web application; `app.state.services` is there while it runs."""

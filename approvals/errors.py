@@ -18,6 +18,14 @@ ApprovalsError
 │   ├── Expired
 │   ├── Cancelled
 │   └── YouAlreadyDecided
+├── Unreleasable              a program may not send the call now
+│   ├── NotApproved           nobody approved it, or it is not time yet
+│   ├── ApprovalLapsed        approved, and not used in time
+│   └── AlreadyReleased       another release token was first
+├── TooMuch                   wait, then ask again: `retry_after` seconds
+│   ├── TooManyPending        as many calls of the agent wait as may
+│   └── RateLimited           a counter of the policy has no room
+├── CallsFrozen               an admin has stopped calls
 ├── DigestMismatch            the decision names other content than what is asked
 ├── IllegalTransition         the state machine has no such step
 ├── StoreFailure
@@ -143,6 +151,58 @@ class YouAlreadyDecided(Settled):
     """You denied this call; a denial cannot be turned into an approval."""
 
     code = "you_already_decided"
+
+
+class Unreleasable(ApprovalsError):
+    """A program may not send this call now."""
+
+    code = "not_approved"
+
+
+class NotApproved(Unreleasable):
+    """Nobody has approved the call, or its time to be sent has not come."""
+
+    code = "not_approved"
+
+
+class ApprovalLapsed(Unreleasable):
+    """The call was approved and not sent in time. Ask anew."""
+
+    code = "lapsed"
+
+
+class AlreadyReleased(Unreleasable):
+    """The one release was taken with another token."""
+
+    code = "already_released"
+
+
+class TooMuch(ApprovalsError):
+    """Too many calls; the same one may be asked again after `retry_after` seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class TooManyPending(TooMuch):
+    """As many calls of the agent wait for people as may."""
+
+    code = "too_many_pending"
+
+
+class RateLimited(TooMuch):
+    """A limit of the policy is reached in its window."""
+
+    code = "rate_limited"
+
+
+class CallsFrozen(ApprovalsError):
+    """An admin has stopped calls; nothing is sent meanwhile."""
+
+    code = "frozen"
 
 
 class DigestMismatch(ApprovalsError):

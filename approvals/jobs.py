@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 EXPIRE_EVERY = timedelta(milliseconds=400)
 DELIVER_EVERY = timedelta(milliseconds=500)
 POLL_EVERY = timedelta(seconds=1)
+REMIND_EVERY = timedelta(seconds=1)
+FORGET_EVERY = timedelta(minutes=10)
 
 
 class Jobs:
@@ -33,6 +35,9 @@ class Jobs:
         self._running: set[asyncio.Future[object]] = set()
         self._every(EXPIRE_EVERY, "expire_due", services.approvals.expire_due)
         self._every(DELIVER_EVERY, "deliver_due", services.deliveries.deliver_due)
+        self._every(REMIND_EVERY, "remind_due", services.approvals.remind_due)
+        self._every(REMIND_EVERY, "unreported", services.approvals.give_up_unreported)
+        self._every(FORGET_EVERY, "drop_counters", services.gate.drop_counters)
         self._every(POLL_EVERY, "poll", services.waiting.poll)
 
     def start(self) -> None:

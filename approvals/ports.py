@@ -12,14 +12,60 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from approvals.domain.chain import Event, Fact
+    from approvals.domain.freeze import Freeze
+    from approvals.domain.limits import Charge
+    from approvals.domain.risk import Level
     from approvals.domain.states import NoticeKind, Status
     from approvals.domain.strictjson import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """An event of a call that was not parked; the store links it into its process's stream."""
+    """An event of a call that was not parked; the store links it into its process's stream.
 
+    `reserves` is taken in the same write, or nothing is written; `runs` is the server and agent of
+    a call that may run now: nothing is written while a freeze covers it.
+    """
+
+    stream: str
+    fact: Fact
+    reserves: tuple[Charge, ...] = ()
+    runs: tuple[str, str] | None = None
+
+    @property
+    def op_id(self) -> str:
+        return self.fact.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """Room on counters for one call. Asked again by the same holder in the same windows it is the
+    same reservation; it is given back by the holder's `finish` with `not_sent`."""
+
+    holder: str
+    charges: tuple[Charge, ...]
+
+    @property
+    def op_id(self) -> str:
+        return self.holder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GiveBack:
+    """The call of this holder did not go out: its room on the counters is free again."""
+
+    holder: str
+
+    @property
+    def op_id(self) -> str:
+        return self.holder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Freezing:
+    """A freeze begins, with its event."""
+
+    freeze: Freeze
     stream: str
     fact: Fact
 
@@ -28,7 +74,20 @@ class Record:
         return self.fact.id
 
 
-Operation = Parking | Transition | Record
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thawing:
+    """A freeze ends, with its event. Conflict: there is none of this id in force."""
+
+    freeze_id: str
+    stream: str
+    fact: Fact
+
+    @property
+    def op_id(self) -> str:
+        return self.fact.id
+
+
+Operation = Parking | Transition | Record | Reserve | GiveBack | Freezing | Thawing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +114,28 @@ class Duplicate:
     existing_id: str
 
 
-Answer = Applied | Conflict | TooLate | Duplicate
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frozen:
+    """Nothing of it is: a freeze covers the call."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Full:
+    """Nothing of it is: this counter has no room left in its window."""
+
+    charge: Charge
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooMany:
+    """Nothing of it is: as many calls of the agent wait as may."""
+
+    most: int
+
+
+Answer = Applied | Conflict | TooLate | Duplicate | Frozen | Full | TooMany
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +146,7 @@ class ListFilter:
     agent: str | None = None
     server: str | None = None
     tool: str | None = None
+    risk: Level | None = None
     limit: int = 50
     max_bytes: int = 2 * 1024 * 1024
     after: tuple[datetime, str] | None = None
@@ -122,6 +203,10 @@ class Ids(Protocol):
         """`evt_…`."""
         ...
 
+    def freeze(self) -> str:
+        """`frz_…`."""
+        ...
+
     def token(self) -> str:
         """A release token."""
         ...
@@ -169,7 +254,38 @@ class Store(Protocol):
         ...
 
     async def sent(self, *, limit: int) -> Sequence[Approval]:
-        """Releases without an outcome."""
+        """Releases of this service without an outcome."""
+        ...
+
+    async def being_sent(self, *, limit: int) -> Sequence[Approval]:
+        """Releases without an outcome, of this service and of programs."""
+        ...
+
+    async def unreported(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        """Releases of programs that had to tell by now how they went, and did not."""
+        ...
+
+    async def to_remind(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        """Pending approvals of which people are to be told again, or more people."""
+        ...
+
+    async def full(self, charges: Sequence[Charge], *, holder: str | None = None) -> Charge | None:
+        """The first of these for which there is no room now; nothing is taken.
+
+        What `holder` has reserved already needs no more room.
+        """
+        ...
+
+    async def drop_counters(self, *, before: datetime) -> None:
+        """Forget counters whose window ended before."""
+        ...
+
+    async def freeze_of(self, *, server: str, agent: str) -> Freeze | None:
+        """A freeze that covers calls of this agent on this server now."""
+        ...
+
+    async def freezes(self) -> Sequence[Freeze]:
+        """All freezes in force, youngest first."""
         ...
 
     async def events(self, approval_id: str) -> Sequence[Event]:

@@ -45,7 +45,7 @@ def test_every_block_of_the_readme_works(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "asks     binance_us_cancel_order" in done.stdout
+    assert "binance_us_cancel_order → 1 of everyone" in done.stdout
     assert '"verdict":"require_approval"' in done.stdout
     assert "Cancel order 12345 on BTCUSD" in done.stdout.splitlines()[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,10 @@ from approvals.api.resources import approval_resource, refusal_resource
 from approvals.api.routes import Operation, answer, principal, services
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
 from approvals.domain.policy.model import Ruling
+from approvals.domain.refused import Code
+from approvals.domain.risk import Level
 from approvals.domain.states import Answer, Approval, Pending, Status
-from approvals.errors import Forbidden, InvalidFilter, InvalidInput
+from approvals.errors import Forbidden, InvalidFilter, InvalidInput, TooManyPending
 from approvals.ports import ListFilter
 from approvals.service.approvals import Answering
 from approvals.service.gate import Allowed, Arrival, Held, Refused, Undelivered
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_PAGE = 200
 MAX_KEY = 200
-_FILTERS = frozenset({"status", "agent", "server", "tool", "limit", "cursor"})
+_FILTERS = frozenset({"status", "agent", "server", "tool", "risk", "limit", "cursor"})
 
 
 async def create(request: Request) -> Response:
@@ -53,6 +56,8 @@ async def create(request: Request) -> Response:
     )
     gate = services(request).gate
     arrival = await gate.arrive(call, gate.judge(call), idempotency_key=_idempotency(request))
+    if isinstance(arrival, Undelivered):
+        await services(request).releases.hand_over(arrival.approval, _nobody_leaves())
     return _arrived(request, by, arrival)
 
 
@@ -76,14 +81,14 @@ async def get(request: Request) -> Response:
         approval = use.approvals.shown(waited)
     if known is not None and _etag(approval) == known:
         return Response(status_code=304, headers={"etag": known, "cache-control": "no-store"})
-    return _one(request, by, approval)
+    return one(request, by, approval)
 
 
 async def list_approvals(request: Request) -> Response:
     """Approvals that the asker may see, youngest first."""
     by = await principal(request)
     page = await services(request).approvals.page(by, _filter(request))
-    directory = services(request).rulebook.directory
+    directory = services(request).rules.current.directory
     return answer(
         {
             "approvals": [
@@ -108,14 +113,6 @@ async def deny(request: Request) -> Response:
     return await _decide(request, by, Answer.DENY, body)
 
 
-async def cancel(request: Request) -> Response:
-    """Withdraw a call that was not sent yet."""
-    by = await principal(request)
-    await bodies.read(request, bodies.Nothing)
-    approval = await services(request).approvals.cancel(by, request.path_params["id"])
-    return _one(request, by, approval)
-
-
 _DECIDED = {
     200: "the approval after it; the same person's same decision again changes nothing",
     403: "not_an_approver, owner_excluded, assurance_too_low, forbidden",
@@ -136,6 +133,7 @@ OPERATIONS = (
             200: "allowed, refused, or already known",
             201: "parked",
             422: "invalid_input, invalid_arguments, idempotency_mismatch",
+            429: "too_many_pending",
         },
     ),
     Operation(
@@ -171,21 +169,11 @@ OPERATIONS = (
         body=bodies.Deny,
         answers=_DECIDED,
     ),
-    Operation(
-        method="POST",
-        path="/v1/approvals/{id}/cancel",
-        summary="Withdraw a call",
-        handler=cancel,
-        body=bodies.Nothing,
-        answers={
-            200: "the approval after it",
-            403: "forbidden",
-            404: "not there",
-            409: "already_decided, expired, cancelled",
-            422: "invalid_input",
-        },
-    ),
 )
+
+
+def _nobody_leaves() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
 
 
 async def _decide(
@@ -193,7 +181,7 @@ async def _decide(
 ) -> Response:
     answering = Answering(answer=said, digest=body.digest, reason=body.reason, channel="rest")
     approval = await services(request).approvals.decide(by, request.path_params["id"], answering)
-    return _one(request, by, approval)
+    return one(request, by, approval)
 
 
 def _definition(body: bodies.NewCall) -> ToolDefinition | None:
@@ -206,11 +194,13 @@ def _definition(body: bodies.NewCall) -> ToolDefinition | None:
 
 
 def _arrived(request: Request, by: AgentPrincipal, arrival: Arrival) -> Response:
-    directory = services(request).rulebook.directory
+    directory = services(request).rules.current.directory
     verdict, approval, refusal, status = str(Ruling.REQUIRE_APPROVAL), None, None, 200
     match arrival:
         case Allowed():
             verdict = str(Ruling.ALLOW)
+        case Refused(refusal=said) if said.code is Code.TOO_MANY_PENDING:
+            raise TooManyPending(said.message, retry_after=said.retry_after or 1)
         case Refused():
             verdict, refusal, approval = str(Ruling.DENY), arrival.refusal, arrival.approval
         case Held() | Undelivered():
@@ -228,8 +218,9 @@ def _arrived(request: Request, by: AgentPrincipal, arrival: Arrival) -> Response
     )
 
 
-def _one(request: Request, by: Principal, approval: Approval) -> Response:
-    directory = services(request).rulebook.directory
+def one(request: Request, by: Principal, approval: Approval) -> Response:
+    """An approval as the asker may see it, with its version as ETag."""
+    directory = services(request).rules.current.directory
     return answer(
         approval_resource(approval, viewer=by, directory=directory),
         headers={"etag": _etag(approval)},
@@ -264,6 +255,7 @@ def _filter(request: Request) -> ListFilter:
         agent=query.get("agent"),
         server=query.get("server"),
         tool=query.get("tool"),
+        risk=_risk(query.get("risk")),
         limit=_limit(query.get("limit", "50")),
         after=_after(query.get("cursor")),
     )
@@ -274,6 +266,15 @@ def _status(text: str) -> Status:
         return Status(text)
     except ValueError:
         raise InvalidFilter(f"`status` is one of {', '.join(Status)}.") from None
+
+
+def _risk(text: str | None) -> Level | None:
+    if text is None:
+        return None
+    try:
+        return Level(text)
+    except ValueError:
+        raise InvalidFilter(f"`risk` is one of {', '.join(Level)}.") from None
 
 
 def _limit(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,6 +54,47 @@ class Deny(Body):
 
     reason: Annotated[Text, Field(max_length=1000)] | None = None
     digest: Annotated[str, Field(max_length=200)] | None = None
+
+
+class Because(Body):
+    """Why, for everybody who looks at it later."""
+
+    reason: Annotated[Text, Field(max_length=1000)] | None = None
+
+
+class Extension(Body):
+    """The new deadline, an ISO 8601 time with its zone."""
+
+    until: Annotated[str, Field(max_length=40)]
+
+
+class TakeRelease(Body):
+    """`release_token` is made by the program: the same token is the same release."""
+
+    release_token: Annotated[Text, Field(min_length=16, max_length=200, pattern=r"^[!-~]+$")]
+    digest: Annotated[str, Field(max_length=200)]
+
+
+class ReleaseOutcome(Body):
+    """How the program's sending ended."""
+
+    release_token: Annotated[Text, Field(min_length=16, max_length=200, pattern=r"^[!-~]+$")]
+    status: Literal["succeeded", "failed", "not_sent"]
+    detail: Annotated[Text, Field(max_length=1000)] | None = None
+
+
+class NewFreeze(Body):
+    """What to stop: a server, an agent, both, or (neither) everything."""
+
+    server: Annotated[Text, Field(max_length=200)] | None = None
+    agent: Annotated[Text, Field(max_length=200)] | None = None
+    reason: Annotated[Text, Field(min_length=1, max_length=1000)]
+
+
+class Explain(Body):
+    """The approval whose call is judged again, as of now."""
+
+    approval_id: Annotated[Text, Field(max_length=100)]
 
 
 class Nothing(Body):

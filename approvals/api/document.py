@@ -6,12 +6,20 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from approvals import __version__
-from approvals.api import approvals, health, keys
+from approvals.api import approvals, freezes, health, keys, policies, releases, steering
 
 if TYPE_CHECKING:
     from approvals.api.routes import Operation
 
-OPERATIONS = (*approvals.OPERATIONS, *keys.OPERATIONS, *health.OPERATIONS)
+OPERATIONS = (
+    *approvals.OPERATIONS,
+    *steering.OPERATIONS,
+    *releases.OPERATIONS,
+    *freezes.OPERATIONS,
+    *policies.OPERATIONS,
+    *keys.OPERATIONS,
+    *health.OPERATIONS,
+)
 
 _PROBLEM = {
     "type": "object",

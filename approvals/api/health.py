@@ -18,16 +18,24 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers; says whether solo mode is on and how many records cannot be read."""
+    """The database answers; also what an operator should know: solo mode, rules that let owners
+    decide, a configuration file that does not load, records that cannot be read."""
     use = services(request)
     await use.store.ping()
-    directory = use.rulebook.directory
+    rulebook = use.rules.current
+    directory = rulebook.directory
     return answer(
         {
             "status": "ready",
             "solo": directory.solo,
             "people": len(directory.people),
-            "servers": len(use.rulebook.servers),
+            "servers": len(rulebook.servers),
+            "owner_may_decide": directory.solo or rulebook.lets_owners_decide,
+            "configuration": {
+                "hash": rulebook.hash,
+                "file": "loaded" if not use.rules.problems else "does not load, the older is used",
+                "problems": len(use.rules.problems),
+            },
             "unreadable": use.store.unreadable,
         }
     )

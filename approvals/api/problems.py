@@ -22,6 +22,10 @@ STATUS: dict[type[errors.ApprovalsError], int] = {
     errors.Forbidden: 403,
     errors.Settled: 409,
     errors.DigestMismatch: 409,
+    errors.Unreleasable: 409,
+    errors.CallsFrozen: 409,
+    errors.TooMuch: 429,
+    errors.ConfigurationInvalid: 422,
     errors.IllegalTransition: 409,
     errors.Overloaded: 503,
     errors.Unavailable: 503,
@@ -38,6 +42,8 @@ def problem(error: errors.ApprovalsError) -> Response:
         headers["www-authenticate"] = "Bearer"
     if status == 503:  # noqa: PLR2004
         headers["retry-after"] = "2"
+    if isinstance(error, errors.TooMuch):
+        headers["retry-after"] = str(error.retry_after)
     return written(status, error.code, str(error), headers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from approvals.domain.redact import redacted
 from approvals.domain.rights import why_not
 from approvals.domain.states import (
     Approval,
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from approvals.domain.directory import Directory
-    from approvals.domain.quorum import Requirement
-    from approvals.domain.refusal import Refusal
+    from approvals.domain.freeze import Freeze
+    from approvals.domain.refused import Refusal
     from approvals.ports import KeyRecord
 
 
@@ -31,6 +32,7 @@ def approval_resource(
 ) -> dict[str, object]:
     """An approval as `viewer` may see it."""
     call, state = approval.call, approval.state
+    named = isinstance(viewer, PersonPrincipal) or approval.requirement.name_approvers
     window = state.approved if isinstance(state, Released) else state
     approved = window if isinstance(window, Approved) else None
     return {
@@ -44,7 +46,8 @@ def approval_resource(
         "executor": str(call.executor),
         "server": call.server,
         "tool": call.tool,
-        "arguments": parse(call.arguments.encode("utf-8")),
+        "arguments": redacted(parse(call.arguments.encode("utf-8")), approval.hidden),
+        "hidden": list(approval.hidden),
         "risk": {
             "level": str(approval.risk.level),
             "category": str(approval.risk.category),
@@ -55,9 +58,9 @@ def approval_resource(
         "rule": approval.rule,
         "message": approval.message,
         "justification": call.justification,
-        "requirement": _requirement(approval.requirement, viewer),
+        "requirement": _requirement(approval, viewer),
         "progress": _progress(approval),
-        "decisions": [_decision(decision, viewer) for decision in approval.decisions],
+        "decisions": [_decision(decision, named=named) for decision in approval.decisions],
         "viewer": _viewer(approval, viewer, directory),
         "created_at": _time(approval.created_at),
         "expires_at": _time(approval.expires_at),
@@ -98,7 +101,9 @@ def _status_reason(approval: Approval) -> str | None:
     return None
 
 
-def _requirement(requirement: Requirement, viewer: Principal) -> dict[str, object]:
+def _requirement(approval: Approval, viewer: Principal) -> dict[str, object]:
+    """Who is asked now, and how far the deadline may move."""
+    requirement = approval.requirement
     return {
         "stages": [
             {
@@ -108,10 +113,12 @@ def _requirement(requirement: Requirement, viewer: Principal) -> dict[str, objec
                 "deny_threshold": stage.deny_threshold,
                 "min_assurance": stage.assurance.word,
             }
-            for stage in requirement.stages
+            for stage in approval.stages
         ],
         "ordered": requirement.ordered,
         "exclude_owner": requirement.exclude_owner,
+        "escalated_at": _time(approval.escalated_at),
+        "latest_deadline": _time(approval.latest_deadline),
     }
 
 
@@ -130,9 +137,10 @@ def _progress(approval: Approval) -> list[dict[str, object]]:
     ]
 
 
-def _decision(decision: Decision, viewer: Principal) -> dict[str, object]:
+def _decision(decision: Decision, *, named: bool) -> dict[str, object]:
+    """An agent is told a person's name only where the rule says so."""
     return {
-        "person": decision.person if isinstance(viewer, PersonPrincipal) else None,
+        "person": decision.person if named else None,
         "decision": str(decision.answer),
         "reason": decision.reason,
         "channel": decision.channel,
@@ -160,6 +168,19 @@ def _release(approval: Approval) -> dict[str, object] | None:
         "status": str(state.release_status),
         "detail": outcome.detail if outcome else "Sent; the answer is awaited.",
         "at": _time(outcome.at if outcome else state.sent_at),
+        "report_by": _time(state.report_by),
+    }
+
+
+def freeze_resource(freeze: Freeze) -> dict[str, object]:
+    """A freeze in force."""
+    return {
+        "id": freeze.id,
+        "server": freeze.server,
+        "agent": freeze.agent,
+        "reason": freeze.reason,
+        "by": freeze.by,
+        "at": _time(freeze.at),
     }
 
 

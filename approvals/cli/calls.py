@@ -13,6 +13,7 @@ from approvals.domain.display import visible
 if TYPE_CHECKING:
     from approvals.client import Client
 
+NOT_SHOWN = "Some values are hidden here, so this call cannot be approved here; it can be denied."
 FULL_ID = len("apr_") + 16
 
 
@@ -47,6 +48,8 @@ def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: st
         if approval["status"] != "pending":
             raise ApiError(409, "already_decided", _over(approval))
         typer.echo("\n".join(_lines(approval)))
+        if approval["hidden"]:
+            raise ApiError(403, "assurance_too_low", NOT_SHOWN)
         if not yes and not typer.confirm("Run this call?"):
             typer.echo("Nothing was decided.")
             raise typer.Exit(1)

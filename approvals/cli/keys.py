@@ -54,6 +54,7 @@ async def _first_admin(person: str | None, label: str) -> str:
     from approvals.config.settings import read_settings
     from approvals.domain.directory import Role
     from approvals.service.identity import Identity
+    from approvals.service.rules import Rules
     from approvals.storage.clock import SystemClock
 
     settings = read_settings()
@@ -66,6 +67,6 @@ async def _first_admin(person: str | None, label: str) -> str:
         chosen = person or (admins[0] if len(admins) == 1 else None)
         if chosen not in admins:
             raise NotFound(f"Give --person with one of the admins: {', '.join(admins) or 'none'}.")
-        identity = Identity(database, rulebook, SystemClock())
+        identity = Identity(database, Rules(rulebook, lambda: rulebook), SystemClock())
         _, key = await identity.first_key(chosen, label=label)
         return key

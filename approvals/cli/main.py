@@ -18,9 +18,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 policy_app = typer.Typer(help="Look at a policy before it is used.", no_args_is_help=True)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys of people and agents.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
 app.add_typer(db_app, name="db")
 
@@ -118,12 +120,99 @@ def cancel(id_: Id, url: Url = None, key: Key = None) -> None:
     calls.cancel(id_, url=url, key=key)
 
 
-@policy_app.command()
-def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy, JSON or YAML.")],
+@app.command()
+def freeze(
+    reason: Annotated[str | None, typer.Option(help="Why; agents and people are told.")] = None,
+    server: Annotated[str | None, typer.Option(help="Only calls to this server.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only calls of this agent.")] = None,
+    output: Output = Format.TEXT,
+    url: Url = None,
+    key: Key = None,
 ) -> None:
-    """Say how each rule is read, or everything that is wrong."""
+    """Refuse new calls and releases from now on; without --reason, list what is frozen."""
+    from approvals.cli import freezes
+
+    if reason is not None:
+        freezes.freeze(server=server, agent=agent, reason=reason, url=url, key=key)
+    else:
+        freezes.list_(as_json=output is Format.JSON, url=url, key=key)
+
+
+@app.command()
+def thaw(
+    freeze_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Which, if there are several.")
+    ] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Let calls go on."""
+    from approvals.cli import freezes
+
+    freezes.thaw(freeze_id, url=url, key=key)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what would go wrong tonight: configuration, people, channels, clock, database."""
+    from approvals.cli.doctor import doctor as run
+
+    run()
+
+
+PolicyFile = Annotated[Path, typer.Argument(metavar="FILE", help="A policy, JSON or YAML.")]
+
+
+@policy_app.command()
+def check(file: PolicyFile) -> None:
+    """Say how each rule is read and who would be asked, or everything that is wrong."""
     from approvals.cli.policy import check as run
+
+    run(file)
+
+
+@policy_app.command()
+def explain(
+    what: Annotated[str, typer.Argument(metavar="FILE|ID", help="A policy, or an approval's id.")],
+    call: Annotated[
+        Path | None, typer.Argument(metavar="CALL", help="With a policy: a file with a call.")
+    ] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Say which rules look at a call, and what comes of each."""
+    from approvals.cli import policy
+
+    if call is not None:
+        policy.explain(Path(what), call)
+    elif what.startswith("apr_"):
+        policy.explain_approval(what, url=url, key=key)
+    else:
+        raise typer.BadParameter("give a policy and a file with a call, or an approval's id")
+
+
+@policy_app.command(name="test")
+def try_policy(
+    file: PolicyFile,
+    table: Annotated[
+        Path | None,
+        typer.Argument(metavar="TABLE", help="Calls and what to expect; else FILE.tests beside."),
+    ] = None,
+) -> None:
+    """Judge a table of calls, and fail when a verdict is not the expected one."""
+    from approvals.cli.policy import test as run
+
+    run(file, table)
+
+
+@config_app.command(name="check")
+def check_config(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Else APPROVALS_CONFIG.")
+    ] = None,
+) -> None:
+    """Say what the configuration means, or everything that is wrong with it."""
+    from approvals.cli.config import check as run
 
     run(file)
 

@@ -65,6 +65,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGHUP, server.reload)
         await server.serve(sockets=[listening])
 
 
@@ -87,11 +88,23 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._settings = settings
+        self._reloading: set[asyncio.Task[object]] = set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Signals are handled outside, so that after the last answer the database is closed."""
         yield
+
+    def reload(self) -> None:
+        """SIGHUP: read the configuration again. What is wrong with it is logged and in /readyz."""
+        task = asyncio.ensure_future(self._app.state.services.rules.reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloaded)
+
+    def _reloaded(self, task: asyncio.Task[object]) -> None:
+        self._reloading.discard(task)
+        if not task.cancelled():
+            task.exception()  # the older configuration stays; the reason was logged
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -108,14 +121,15 @@ class _Server(uvicorn.Server):
 
     async def _announce(self, url: str) -> None:
         services: Services = self._app.state.services
-        directory = services.rulebook.directory
+        rulebook = services.rules.current
+        directory = rulebook.directory
         key = await _starting_key(services)
         write_state(url, key)
         for line in (
             f"approvals listens at {url}",
             f"  database  {self._settings.database_url}",
             f"  config    {self._settings.config or 'none'}",
-            f"  servers   {', '.join(services.rulebook.servers) or 'none'}",
+            f"  servers   {', '.join(rulebook.servers) or 'none'}",
             f"  people    {', '.join(directory.people) or NOBODY}",
         ):
             typer.echo(line)

@@ -71,6 +71,26 @@ class Client:
         """Withdraw a call that was not sent yet."""
         return self._call("POST", f"/v1/approvals/{approval_id}/cancel", body={})
 
+    def explain(self, approval_id: str) -> dict[str, Any]:
+        """How the call of an approval would be judged now."""
+        return self._call("POST", "/v1/policies/explain", body={"approval_id": approval_id})
+
+    def freeze(
+        self, *, server: str | None = None, agent: str | None = None, reason: str
+    ) -> dict[str, Any]:
+        """Stop new calls and releases; the answer lists what is being sent."""
+        body = {"server": server, "agent": agent, "reason": reason}
+        return self._call("POST", "/v1/freezes", body=body)
+
+    def freezes(self) -> list[dict[str, Any]]:
+        """The freezes in force."""
+        found: list[dict[str, Any]] = self._call("GET", "/v1/freezes")["freezes"]
+        return found
+
+    def thaw(self, freeze_id: str) -> None:
+        """End a freeze."""
+        self._call("DELETE", f"/v1/freezes/{freeze_id}")
+
     def create_key(
         self, *, person: str | None = None, agent: str | None = None, label: str = ""
     ) -> dict[str, Any]:

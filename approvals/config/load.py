@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from approvals.config.agents import own_policies, read_agent
+from approvals.config.channels import check_told, not_yet, read_channels
+from approvals.config.eligibility import check_named, shortages
+from approvals.config.expand import Expansion
 from approvals.config.files import Document, read_file
-from approvals.domain.directory import EVERYONE, Agent, Directory, Person, Role
+from approvals.config.missing import Missing
+from approvals.config.names import NAME, SERVER_NAME, check_name
+from approvals.config.people import read_groups, read_people
+from approvals.config.policies import Policies, Source, placed
+from approvals.config.servers import read_server
+from approvals.config.settings import environment
+from approvals.domain.digest import sha256
+from approvals.domain.directory import Agent, Directory, Person, Role
 from approvals.domain.policy.document import policy_at
-from approvals.domain.policy.model import ApprovalSettings
-from approvals.domain.policy.reading import Place, Problems, read_approval
-from approvals.domain.rulebook import Rulebook, Server
-from approvals.errors import ConfigurationInvalid, InvalidInput
-from approvals.outbound import check_url
+from approvals.domain.policy.read_settings import read_approval
+from approvals.domain.policy.reading import Place, Problems
+from approvals.domain.policy.settings import ApprovalSettings
+from approvals.domain.rulebook import LOG, Rulebook, Server
+from approvals.domain.strictjson import canonical
+from approvals.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
     from pathlib import Path
 
     from approvals.domain.policy.model import Policy
-    from approvals.domain.quorum import Stage
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
-_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_TOP = ("servers", "agents", "people", "groups", "approval")
+_TOP = ("servers", "agents", "people", "groups", "approval", "channels", "timezone")
 
 
-def load(path: Path | None, *, starting_person: str | None) -> Rulebook:
+def load(
+    path: Path | None, *, starting_person: str | None, environ: Mapping[str, str] | None = None
+) -> Rulebook:
     """Read the file and everything it names.
 
-    While it names no people, `starting_person` is the one person, approver and admin. Raises
-    ConfigurationInvalid with every problem of every file; nothing half-read is ever used.
+    While it names no people, `starting_person` is the one person, approver and admin. `environ`
+    is what `${NAME}` names, by default the process's environment. Raises ConfigurationInvalid with
+    every problem of every file; nothing half-read is ever used.
     """
     if path is None:
         people = _starting(starting_person)
         return Rulebook(directory=Directory(people=people))
-    return _Loading(read_file(path), path, starting_person).rulebook()
+    expansion = Expansion(folder=path.parent, environ=environment() if environ is None else environ)
+    return _Loading(read_file(path), path, starting_person, expansion).rulebook()
 
 
 def names_people(path: Path | None) -> bool:
@@ -50,14 +66,11 @@ def load_policy(path: Path) -> tuple[Policy, Document]:
     """Read one policy file by itself."""
     document = read_file(path)
     problems = Problems()
-    policy = policy_at(Place(document.value, "", problems), fallback=ApprovalSettings())
+    top = Place(document.value, "", problems)
+    policy = policy_at(top, name=str(path), fallback=ApprovalSettings())
     if problems.found:
-        raise ConfigurationInvalid(str(path), _placed(problems, document))
+        raise ConfigurationInvalid(str(path), placed(problems, document))
     return policy, document
-
-
-def _placed(problems: Problems, document: Document) -> list[str]:
-    return [f"{document.at(problem.pointer)}: {problem}" for problem in problems.found]
 
 
 def _starting(person: str | None) -> dict[str, Person]:
@@ -66,165 +79,176 @@ def _starting(person: str | None) -> dict[str, Person]:
     return {person: Person(name=person, roles=frozenset({Role.APPROVER, Role.ADMIN}))}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Binding:
+    """A policy, the place that binds it, and the agents it judges there."""
+
+    pointer: str
+    source: Source
+    agents: Sequence[Agent]
+
+
 @dataclass(slots=True)
 class _Loading:
     document: Document
     path: Path
     starting_person: str | None
+    expansion: Expansion
     problems: Problems = field(default_factory=Problems)
-    others: list[str] = field(default_factory=list)
+    missing: Missing = field(default_factory=Missing)
 
     def rulebook(self) -> Rulebook:
         top = Place(self.document.value, "", self.problems)
         top.only(_TOP)
-        people = self._people(top.child("people"))
-        groups = self._groups(top.child("groups"), people)
-        fallback = read_approval(top.child("approval"))
-        servers = self._servers(top.child("servers"), fallback)
-        agents = self._agents(top.child("agents"), people, servers)
-        rulebook = Rulebook(
-            directory=Directory(people=people, groups=groups, agents=agents), servers=servers
+        zone = _zone(top.child("timezone"))
+        fallback = _fallback(top.child("approval"))
+        policies = Policies(self.path.parent, fallback, self.problems)
+        sources = self._sources(top.child("servers"), policies)
+        servers = self._servers(top.child("servers"), sources)
+        directory = self._directory(top)
+        own = self._own_sources(top, policies)
+        bindings = _bindings(top, sources, own, directory)
+        self._check_people(top.child("approval"), bindings, directory)
+        channels = self._channels(top, bindings)
+        self.missing.servers(top.child("servers"), servers)
+        self.missing.agents(top.child("agents"))
+        self.missing.approval(top.child("approval"), fallback)
+        for binding in bindings:
+            self.missing.policy(binding.pointer, binding.source, fallback)
+        self._raise_problems(policies)
+        return Rulebook(
+            directory=directory,
+            servers=servers,
+            overrides={grant: source.policy for grant, source in own.items()},
+            channels=channels,
+            zone=zone,
+            hash=sha256(canonical([self.document.value, *policies.values()])),
+            missing=self.missing.in_file_order(self.document.value),
         )
-        for name, place in top.child("servers").members():
-            self._check_approvers(rulebook, name, place.child("policy"))
-        found = _placed(self.problems, self.document) + self.others
-        if found:
-            raise ConfigurationInvalid(str(self.path), found)
-        return rulebook
 
-    def _people(self, places: Place) -> dict[str, Person]:
-        people = {}
-        for name, place in places.members():
-            _check_name(name, place, _NAME)
-            if place.value is None:
-                people[name] = Person(name=name)
-                continue
-            place.only(("roles",))
-            roles = place.child("roles")
-            named = {Role(r) for item in roles.items() if (r := item.one_of(tuple(Role)))}
-            people[name] = Person(
-                name=name, roles=frozenset(named) if roles.exists else frozenset({Role.APPROVER})
-            )
-        return people or _starting(self.starting_person)
+    def _sources(self, places: Place, policies: Policies) -> dict[str, Source]:
+        found = {name: policies.read(place.child("policy")) for name, place in places.members()}
+        return {name: source for name, source in found.items() if source is not None}
 
-    def _groups(self, places: Place, people: dict[str, Person]) -> dict[str, frozenset[str]]:
-        groups = {}
-        for name, place in places.members():
-            _check_name(name, place, _NAME)
-            for member in place.items():
-                if member.text() not in people:
-                    member.wrong("is not one of `people`")
-            groups[name] = frozenset(place.texts())
-        return groups
-
-    def _servers(self, places: Place, fallback: ApprovalSettings) -> dict[str, Server]:
+    def _servers(self, places: Place, sources: Mapping[str, Source]) -> dict[str, Server]:
         servers = {}
         for name, place in places.members():
-            _check_name(name, place, _SERVER_NAME)
-            place.only(("url", "policy"))
-            url = self._url(place.child("url"))
-            policy = self._policy(place.child("policy"), fallback)
-            if url is not None and policy is not None:
-                servers[name] = Server(name=name, url=url, policy=policy)
+            check_name(name, place, SERVER_NAME)
+            source = sources.get(name)
+            policy = source.policy if source else None
+            server = read_server(name, place, policy=policy, expansion=self.expansion)
+            if server is not None:
+                servers[name] = server
         return servers
 
-    def _url(self, place: Place) -> str | None:
-        text = place.text()
-        if text is None:
-            place.wrong("is missing: the URL of the server's streamable HTTP endpoint")
-            return None
-        try:
-            return check_url(text)
-        except InvalidInput as error:
-            place.wrong(str(error))
-            return None
-
-    def _policy(self, place: Place, fallback: ApprovalSettings) -> Policy | None:
-        if isinstance(place.value, dict):
-            return policy_at(place, fallback=fallback)
-        name = place.text()
-        if name is None:
-            place.wrong("is missing: a policy, or the path of one beside this file")
-            return None
-        try:
-            document = read_file(self.path.parent / name)
-        except ConfigurationInvalid as error:
-            self.others += [f"{error.source}: {problem}" for problem in error.problems]
-            return None
-        problems = Problems()
-        policy = policy_at(Place(document.value, "", problems), fallback=fallback)
-        self.others += _placed(problems, document)
-        return policy
-
-    def _agents(
-        self, places: Place, people: dict[str, Person], servers: dict[str, Server]
-    ) -> dict[str, Agent]:
+    def _directory(self, top: Place) -> Directory:
+        people = read_people(top.child("people")) or _starting(self.starting_person)
+        groups = read_groups(top.child("groups"), people)
         agents = {}
-        for name, place in places.members():
-            _check_name(name, place, _NAME)
-            place.only(("servers", "owner"))
-            for server in place.child("servers").items():
-                if server.text() not in servers:
-                    server.wrong("is not one of `servers` (or that one does not load)")
-            agents[name] = Agent(
-                name=name,
-                owner=self._owner(place.child("owner"), people),
-                servers=frozenset(place.child("servers").texts()),
+        for name, place in top.child("agents").members():
+            check_name(name, place, NAME)
+            agents[name] = read_agent(
+                name,
+                place,
+                people=people,
+                starting_person=self.starting_person,
+                servers=_names(top.child("servers")),
             )
-        return agents
+        return Directory(people=people, groups=groups, agents=agents)
 
-    def _owner(self, place: Place, people: dict[str, Person]) -> str:
-        owner = place.text()
-        if owner is None and list(people) == [self.starting_person]:
-            return self.starting_person or ""
-        if owner is None and people:
-            place.wrong("is missing: the person answerable for this agent")
-        elif owner is not None and owner not in people:
-            place.wrong("is not one of `people`")
-        return owner or ""
+    def _own_sources(self, top: Place, policies: Policies) -> dict[tuple[str, str], Source]:
+        """The policies that an agent has for itself on a server."""
+        found = {}
+        for agent, place in top.child("agents").members():
+            for server, policy in own_policies(place, _names(top.child("servers"))).items():
+                source = policies.read(policy) if policy.exists else None
+                if source is not None:
+                    found[agent, server] = source
+        return found
 
-    def _check_approvers(self, rulebook: Rulebook, name: str, place: Place) -> None:
-        """Every name in a policy exists, and enough people are there to answer."""
-        if name not in rulebook.servers or not rulebook.directory.people:
+    def _check_people(
+        self, approval: Place, bindings: Sequence[_Binding], directory: Directory
+    ) -> None:
+        """Every name exists, and enough people are there to answer."""
+        if not directory.people:
             return
-        policy = rulebook.servers[name].policy
-        bound = [a for a in rulebook.directory.agents.values() if name in a.servers]
-        for tool in policy.tools.values():
-            for rule in tool.require_approval_if:
-                requirement = policy.settings(tool, rule).requirement()
-                for stage in requirement.stages:
-                    for problem in _stage_problems(stage, rulebook.directory, bound):
-                        place.wrong(f"{rule.pointer} {problem}")
+        check_named(approval, directory)
+        for binding in bindings:
+            for place in binding.source.approvals():
+                check_named(place, directory)
+            for pointer, requirement in binding.source.asking():
+                asks = "the built-in policy asks" if binding.source.policy.ask else "asks"
+                for problem in shortages(requirement, directory, binding.agents):
+                    binding.source.at(pointer).wrong(f"{asks} for {problem}")
+
+    def _channels(self, top: Place, bindings: Sequence[_Binding]) -> tuple[str, ...]:
+        """All channels: the log, those that are declared, and Slack's that are named."""
+        declared = read_channels(top.child("channels"), self.expansion)
+        told = [(top.child("channels").child(name).pointer, name) for name in declared]
+        approval = top.child("approval")
+        told += [(approval.pointer, name) for name in check_told(approval, declared)]
+        for binding in bindings:
+            for place in binding.source.approvals():
+                told += [(binding.pointer, name) for name in check_told(place, declared)]
+        for pointer, name in told:
+            if sentence := not_yet(name):
+                self.missing.add(pointer, sentence)
+        return tuple(dict.fromkeys((LOG, *(name for _, name in told))))
+
+    def _raise_problems(self, policies: Policies) -> None:
+        found = placed(self.problems, self.document) + policies.problems()
+        if found:
+            raise ConfigurationInvalid(str(self.path), found)
 
 
-def _stage_problems(stage: Stage, directory: Directory, bound: list[Agent]) -> list[str]:
-    unknown = [
-        f"names {approver}, who is not in this file"
-        for approver in sorted(stage.approvers)
-        if not _exists(approver, directory)
+def _bindings(
+    top: Place,
+    sources: Mapping[str, Source],
+    own: Mapping[tuple[str, str], Source],
+    directory: Directory,
+) -> list[_Binding]:
+    agents = directory.agents
+    servers, callers = top.child("servers"), top.child("agents")
+    found = [
+        _Binding(
+            pointer=servers.child(name).child("policy").pointer,
+            source=source,
+            agents=[a for a in agents.values() if name in a.servers and (a.name, name) not in own],
+        )
+        for name, source in sources.items()
     ]
-    if unknown:
-        return unknown
-    eligible = directory.eligible(stage.approvers)
-    problems = []
-    if len(eligible) < stage.required:
-        problems.append(f"asks for {stage.required}, and {len(eligible)} may answer")
-    for agent in bound:
-        left = eligible if directory.solo else eligible - {agent.owner}
-        if len(left) < stage.required and not problems:
-            problems.append(
-                f"asks for {stage.required}, and {len(left)} may answer for {agent.name}, "
-                f"whose owner {agent.owner} does not count"
-            )
-    return problems
+    for (agent, server), source in own.items():
+        place = callers.child(agent).child("servers").child(server)
+        found.append(
+            _Binding(pointer=place.child("policy").pointer, source=source, agents=[agents[agent]])
+        )
+    return found
 
 
-def _exists(approver: str, directory: Directory) -> bool:
-    kind, _, name = approver.partition(":")
-    known = {"person": directory.people, "group": directory.groups}
-    return approver == EVERYONE or name in known.get(kind, {})
+def _names(places: Place) -> list[str]:
+    return [name for name, _ in places.members()]
 
 
-def _check_name(name: str, place: Place, allowed: re.Pattern[str]) -> None:
-    if not allowed.fullmatch(name):
-        place.wrong("is not a name: use letters, digits, - and _, at most 63")
+def _fallback(place: Place) -> ApprovalSettings:
+    """What holds where no policy says otherwise."""
+    settings = read_approval(place)
+    asked = settings.requirement()
+    if asked.escalate_after is not None and asked.escalate_after >= asked.timeout:
+        place.child("escalate").child("after").wrong(
+            "is not before the timeout, so nobody would ever be asked then; make it shorter"
+        )
+    return settings
+
+
+def _zone(place: Place) -> tzinfo:
+    name = place.text()
+    if name is None or name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        place.wrong(
+            "is no time zone that this machine knows; write a name of the IANA list such as "
+            "Europe/Berlin (without any list on the machine, install the package tzdata)"
+        )
+        return UTC

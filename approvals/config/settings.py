@@ -69,6 +69,11 @@ def state_file(environ: Mapping[str, str] | None = None) -> Path:
     return Path(folder) / "approvals" / "state.json"
 
 
+def environment() -> Mapping[str, str]:
+    """The variables that `${NAME}` in approvals.yaml may name."""
+    return os.environ  # noqa: TID251 (this is their home)
+
+
 def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
     """`APPROVALS_URL` and `APPROVALS_KEY`, which the command line uses."""
     given = os.environ if environ is None else environ  # noqa: TID251 (this is their home)

@@ -135,7 +135,8 @@ class _Play:
 
     def _card(self, approval: Approval) -> None:
         services = self._stage.services
-        shown = card(approval, directory=services.rulebook.directory, now=services.clock.now())
+        directory = services.rules.current.directory
+        shown = card(approval, directory=directory, now=services.clock.now())
         self._say(f"  {shown.risk:<26}  denied at {_clock(approval.expires_at)} if you do nothing")
         self._say(f"    {shown.question}")
         for argument in shown.arguments:

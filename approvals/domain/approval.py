@@ -10,8 +10,10 @@ machine").
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from approvals.domain.call import Executor
 from approvals.domain.chain import NO_EVENTS, Fact, link
 from approvals.domain.directory import title
 from approvals.domain.protected import decision_facts, protected_hash
@@ -42,33 +44,59 @@ from approvals.errors import (
     DigestMismatch,
     Expired,
     IllegalTransition,
+    InvalidInput,
     Settled,
     YouAlreadyDecided,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from approvals.domain.strictjson import Json
 
-def park(approval: Approval, *, event_id: str) -> Parking:
-    """Put a call into the queue."""
+_NOTHING_HIDDEN: Mapping[str, Json] = {}
+
+REPORT_WITHIN = timedelta(minutes=10)
+"""How long a program that sends for itself has to tell how it went."""
+
+
+def park(
+    approval: Approval,
+    *,
+    event_id: str,
+    max_pending: int,
+    hidden: Mapping[str, Json] = _NOTHING_HIDDEN,
+) -> Parking:
+    """Put a call into the queue; `hidden` are keyed hashes of the values that nobody is shown."""
+    detail: dict[str, Json] = {
+        "digest": approval.digest,
+        "policy": approval.policy_hash,
+        "rule": approval.rule,
+    }
+    if hidden:
+        detail["hidden"] = dict(hidden)
     fact = Fact(
         id=event_id,
         type="parked",
         actor=f"agent:{approval.call.agent}",
         at=approval.created_at,
-        detail={"digest": approval.digest, "policy": approval.policy_hash, "rule": approval.rule},
+        detail=detail,
     )
     linked = link(NO_EVENTS, approval.id, fact, protected=protected_hash(approval))
     return Parking(
-        approval=replace(approval, head=linked.head), event=linked, notice=NoticeKind.REQUESTED
+        approval=replace(approval, head=linked.head),
+        event=linked,
+        notice=NoticeKind.REQUESTED,
+        max_pending=max_pending,
     )
 
 
 def decide(
     approval: Approval, decision: Decision, *, now: datetime, event_id: str
 ) -> Transition | None:
-    """Count one person's answer. None: the same person said the same before, nothing changes.
+    """Count one person's answer. None: the same person said the same before, nothing changes;
+    said again with a stronger sign-in it may count in more stages.
 
     Raises a Settled error when it is too late, DigestMismatch when the person saw other content.
     """
@@ -78,11 +106,11 @@ def decide(
         )
     if decision.answer is Answer.APPROVE and decision.digest is None:
         raise DigestMismatch("An approval names the digest of what was read.")
-    earlier = approval.answer_of(decision.person)
-    if earlier is decision.answer:
+    earlier = approval.decision_of(decision.person)
+    if earlier and earlier.answer is decision.answer and decision.stages <= earlier.stages:
         return None
     check_undecided(approval, now=now)
-    if earlier is Answer.DENY:
+    if earlier and earlier.answer is Answer.DENY and decision.answer is Answer.APPROVE:
         raise YouAlreadyDecided("You denied this call, and a denial stands.")
     decisions = (*approval.decisions, decision)
     count = tally(
@@ -92,7 +120,9 @@ def decide(
     if count.denied:
         state = Denied(at=now)
     elif count.reached:
-        state = Approved(decided_at=now, use_from=now, use_by=now + approval.requirement.use_within)
+        use_from = now + approval.requirement.release_delay
+        use_by = use_from + approval.requirement.use_within
+        state = Approved(decided_at=now, use_from=use_from, use_by=use_by)
     return _step(
         replace(approval, decisions=decisions),
         state,
@@ -118,7 +148,7 @@ def check_undecided(approval: Approval, *, now: datetime) -> None:
         case Pending() | Overdue():
             raise Expired("Nobody answered in time, so this call was denied.")
         case Withdrawn():
-            raise Cancelled("This call was withdrawn before it was decided.")
+            raise Cancelled("This call was withdrawn.")
         case _:
             raise settled_by(approval)
 
@@ -128,6 +158,68 @@ def settled_by(approval: Approval) -> Settled:
     last = approval.decisions[-1]
     word = "Approved" if last.answer is Answer.APPROVE else "Denied"
     return AlreadyDecided(f"{word} by {title(last.person)} at {last.at:%H:%M:%S} UTC.")
+
+
+def extend(
+    approval: Approval, until: datetime, *, actor: str, now: datetime, event_id: str
+) -> Transition:
+    """Give people more time, at most to the requirement's `max_timeout` after parking."""
+    check_undecided(approval, now=now)
+    if not approval.expires_at < until <= approval.latest_deadline:
+        raise InvalidInput(
+            f"`until` must be later than {approval.expires_at:%Y-%m-%dT%H:%M:%SZ} and not later "
+            f"than {approval.latest_deadline:%Y-%m-%dT%H:%M:%SZ}."
+        )
+    detail: dict[str, Json] = {"from": approval.expires_at.isoformat(), "to": until.isoformat()}
+    return _step(
+        replace(approval, expires_at=until),
+        Pending(),
+        before=approval,
+        fact=Fact(id=event_id, type="extended", actor=actor, at=now, detail=detail),
+        valid_until=approval.expires_at,
+    )
+
+
+def remind(approval: Approval, *, now: datetime, event_id: str) -> Transition:
+    """Tell people again; reminders that were missed meanwhile are one."""
+    if not isinstance(approval.state, Pending) or approval.remind_at is None:
+        raise IllegalTransition("There is nothing to remind of.")
+    given = replace(approval, reminded=approval.reminded + 1)
+    while given.remind_at is not None and given.remind_at <= now:
+        given = replace(given, reminded=given.reminded + 1)
+    return _step(
+        given,
+        Pending(),
+        before=approval,
+        fact=Fact(id=event_id, type="reminded", actor="service", at=now, detail={}),
+        notice=NoticeKind.REMINDER,
+        valid_from=approval.remind_at,
+        valid_until=approval.expires_at,
+    )
+
+
+def escalate(approval: Approval, *, actor: str, now: datetime, event_id: str) -> Transition:
+    """Ask more people, who get the full time again, within the requirement's `max_timeout`."""
+    check_undecided(approval, now=now)
+    if approval.requirement.escalate_after is None or approval.escalated_at is not None:
+        raise IllegalTransition("There is nobody left to ask as well.")
+    deadline = min(now + approval.requirement.timeout, approval.latest_deadline)
+    return _step(
+        replace(
+            approval,
+            escalated_at=now,
+            expires_at=max(approval.expires_at, deadline),
+            channels=(
+                *approval.channels,
+                *(c for c in approval.requirement.escalate_channels if c not in approval.channels),
+            ),
+        ),
+        Pending(),
+        before=approval,
+        fact=Fact(id=event_id, type="escalated", actor=actor, at=now, detail={}),
+        notice=NoticeKind.ESCALATED,
+        valid_until=approval.expires_at,
+    )
 
 
 def expire(approval: Approval, *, now: datetime, event_id: str) -> Transition:
@@ -157,42 +249,73 @@ def lapse(approval: Approval, *, now: datetime, event_id: str) -> Transition:
 
 
 def cancel(
-    approval: Approval, reason: CancelReason, *, actor: str, now: datetime, event_id: str
+    approval: Approval,
+    reason: CancelReason,
+    *,
+    actor: str,
+    now: datetime,
+    event_id: str,
+    because: str | None = None,
 ) -> Transition:
     """Withdraw a call that was not sent yet."""
     if isinstance(approval.state, Withdrawn | Overdue):
         check_undecided(approval, now=now)
     if not isinstance(approval.state, Pending | Approved):
         raise settled_by(approval)
+    detail: dict[str, Json] = {"reason": str(reason)}
+    if because:
+        detail["because"] = because
     return _step(
         approval,
         Withdrawn(reason=reason, at=now),
-        fact=Fact(
-            id=event_id, type="cancelled", actor=actor, at=now, detail={"reason": str(reason)}
-        ),
+        fact=Fact(id=event_id, type="cancelled", actor=actor, at=now, detail=detail),
         notice=NoticeKind.ENDED,
     )
 
 
 def send(
-    approval: Approval, *, token: str, process: str, now: datetime, event_id: str
+    approval: Approval,
+    *,
+    token: str,
+    process: str,
+    now: datetime,
+    event_id: str,
+    report_within: timedelta = REPORT_WITHIN,
 ) -> Transition:
-    """Take the one release. Whoever gets this applied sends the call, nobody else ever."""
+    """Take the one release. Whoever gets this applied sends the call, nobody else ever.
+
+    A program that sends for itself has `report_within` to tell how it went.
+    """
     if not isinstance(approval.state, Approved):
         raise IllegalTransition("Only an approved call is sent.")
+    by_caller = approval.call.executor is Executor.CALLER
+    released = Released(
+        approved=approval.state,
+        token=token,
+        process=process,
+        sent_at=now,
+        report_by=now + report_within if by_caller else None,
+    )
     return _step(
         approval,
-        Released(approved=approval.state, token=token, process=process, sent_at=now),
+        released,
         fact=Fact(
             id=event_id,
             type="sent",
-            actor="service",
+            actor=sender(approval),
             at=now,
             detail={"digest": approval.digest, "process": process},
         ),
         valid_from=approval.state.use_from,
         valid_until=approval.state.use_by,
+        freezable=True,
     )
+
+
+def sender(approval: Approval) -> str:
+    """Who sends this call, as the audit names it."""
+    by_caller = approval.call.executor is Executor.CALLER
+    return f"agent:{approval.call.agent}" if by_caller else "service"
 
 
 def finish(
@@ -202,6 +325,7 @@ def finish(
     token: str,
     event_id: str,
     result: str | None = None,
+    actor: str = "service",
 ) -> Transition:
     """Record how the sending ended; only the sender's token can, and only once.
 
@@ -221,7 +345,7 @@ def finish(
         fact=Fact(
             id=event_id,
             type=str(outcome.status),
-            actor="service",
+            actor=actor,
             at=outcome.at,
             detail={"detail": outcome.detail, "result": outcome.result_hash},
         ),
@@ -251,21 +375,25 @@ def hand_over(approval: Approval, *, delivered: bool, now: datetime, event_id: s
 
 
 def lose(approval: Approval, *, now: datetime, event_id: str) -> Transition:
-    """The sender died between sending and answering: nobody knows whether the call ran."""
+    """The sender died or did not report after sending: nobody knows whether the call ran."""
     state = approval.state
     if not isinstance(state, Released) or state.outcome:
         raise IllegalTransition("Only a call that is being sent can be lost.")
-    return finish(
+    detail = "The service stopped after sending and before an answer came."
+    if state.report_by is not None:
+        detail = "The program that sent the call did not tell how it went."
+    lost = finish(
         approval,
         Outcome(
             status=ReleaseStatus.OUTCOME_UNKNOWN,
-            detail="The service stopped after sending and before an answer came.",
+            detail=detail,
             at=now,
             delivered=False,
         ),
         token=state.token,
         event_id=event_id,
     )
+    return replace(lost, valid_from=state.report_by)
 
 
 def _step(
@@ -279,6 +407,7 @@ def _step(
     result: str | None = None,
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
+    freezable: bool = False,
 ) -> Transition:
     before = before or after
     after = replace(after, state=state, version=before.version + 1)
@@ -292,6 +421,7 @@ def _step(
         result=result,
         valid_from=valid_from,
         valid_until=valid_until,
+        freezable=freezable,
     )
 
 

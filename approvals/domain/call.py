@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from approvals.domain.classify import Classified, classify
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidArguments
 
@@ -17,6 +19,8 @@ MAX_ARGUMENTS = 1024 * 1024
 """Bytes of canonical arguments that one call may carry."""
 
 
+MAX_NAME = 200
+"""Longer names, which no tool has, are classified without being remembered."""
 MAX_DESCRIPTION = 4000
 """Characters of a tool's description that are kept; its hash covers all of it."""
 
@@ -30,11 +34,12 @@ class Executor(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolDefinition:
-    """One entry of a server's `tools/list`, as far as a person or a digest needs it."""
+    """One entry of a server's `tools/list`, as far as a person, a digest or a rule needs it."""
 
     name: str
     description: str
     hash: str
+    classified: Classified
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +56,13 @@ class Call:
     definition: ToolDefinition | None = None
     justification: str | None = None
     argument_order: tuple[str, ...] = ()
+
+    @property
+    def classified(self) -> Classified:
+        """How bad it can be by what is known of the tool: its definition, or its bare name."""
+        if self.definition:
+            return self.definition.classified
+        return _by_name(self.tool) if len(self.tool) <= MAX_NAME else classify(self.tool)
 
     @property
     def shown_arguments(self) -> dict[str, Json]:
@@ -85,4 +97,15 @@ def read_definition(entry: Mapping[str, Json]) -> ToolDefinition:
         name=name,
         description=description[:MAX_DESCRIPTION] if isinstance(description, str) else "",
         hash="sha256:" + hashlib.sha256(hashed.encode("utf-8")).hexdigest(),
+        classified=classify(
+            name,
+            description=description if isinstance(description, str) else "",
+            input_schema=entry.get("inputSchema"),
+            annotations=entry.get("annotations"),
+        ),
     )
+
+
+@lru_cache(maxsize=4096)
+def _by_name(tool: str) -> Classified:
+    return classify(tool)

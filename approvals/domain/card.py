@@ -17,6 +17,7 @@ from approvals.domain.rights import owner_line
 from approvals.domain.states import (
     Answer,
     Approval,
+    Approved,
     CancelReason,
     Denied,
     EarlierRun,
@@ -31,8 +32,7 @@ from approvals.domain.states import (
 from approvals.domain.summary import json_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime, timedelta, tzinfo
 
     from approvals.domain.quorum import Stage
     from approvals.domain.strictjson import Json
@@ -68,7 +68,7 @@ class Card:
 
 
 def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
-    """The card of `approval` as it stands at `now`."""
+    """The card of `approval` as it stands at `now`, its times in the time zone of `now`."""
     call = approval.call
     summary = approval.summary
     return Card(
@@ -81,20 +81,20 @@ def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
             ("Needs", needs(approval, directory)),
             ("So far", so_far(approval)),
         ),
-        arguments=_lines(call.shown_arguments),
+        arguments=_lines(approval),
         notes=tuple(_notes(approval, directory, now)),
-        outcome=outcome_line(approval),
+        outcome=outcome_line(approval, now),
         deadline=deadline_line(approval, now),
         confirm=_confirm(approval),
-        lock_screen=_lock_screen(approval),
+        lock_screen=_lock_screen(approval, now),
+        complete=not approval.hidden,
     )
 
 
 def needs(approval: Approval, directory: Directory) -> str:
     """`1 of 2 people in trading`, stage after stage; the owner is not counted."""
-    return ", and ".join(
-        _stage_needs(stage, approval, directory) for stage in approval.requirement.stages
-    )
+    joint = ", then " if approval.requirement.ordered else ", and "
+    return joint.join(_stage_needs(stage, approval, directory) for stage in approval.stages)
 
 
 def _stage_needs(stage: Stage, approval: Approval, directory: Directory) -> str:
@@ -104,7 +104,8 @@ def _stage_needs(stage: Stage, approval: Approval, directory: Directory) -> str:
     noun = "person" if len(people) == 1 else "people"
     named = " or ".join(sorted(map(approver_title, stage.approvers - {EVERYONE})))
     group = f" in {named}" if named and EVERYONE not in stage.approvers else ""
-    return f"{stage.required} of {len(people)} {noun}{group}"
+    name = f" ({visible(stage.name)})" if stage.name else ""
+    return f"{stage.required} of {len(people)} {noun}{group}{name}"
 
 
 def so_far(approval: Approval) -> str:
@@ -117,7 +118,7 @@ def so_far(approval: Approval) -> str:
     )
 
 
-def outcome_line(approval: Approval) -> str:
+def outcome_line(approval: Approval, now: datetime) -> str:
     """What became of the call, in one line; empty while it is pending."""
     who = so_far(approval)
     match approval.state:
@@ -127,15 +128,17 @@ def outcome_line(approval: Approval) -> str:
             reason = denial_reason(approval)
             return f"{who}: {visible(reason)}" if reason else who
         case Overdue(at=at):
-            return f"Expired {at:%H:%M:%S} UTC, denied"
+            return f"Expired {clock_time(at, now.tzinfo)}, denied"
         case Withdrawn(reason=reason):
             return _WITHDRAWN[reason]
         case Lapsed():
             return f"{who} · not used in time, not run"
         case Released(outcome=Outcome() as outcome):
-            return f"{who} · {_RAN[outcome.status]} {outcome.at:%H:%M:%S} UTC"
+            return f"{who} · {_RAN[outcome.status]} {clock_time(outcome.at, now.tzinfo)}"
         case Released():
             return f"{who} · sent, waiting for the answer"
+        case Approved(use_from=use_from) if use_from > now:
+            return f"{who} · not sent before {clock_time(use_from, now.tzinfo)}"
     return f"{who} · not sent yet"
 
 
@@ -144,7 +147,13 @@ def deadline_line(approval: Approval, now: datetime) -> str:
     if not isinstance(approval.state, Pending):
         return ""
     left = span(approval.expires_at - now)
-    return f"If nobody answers: denied {approval.expires_at:%H:%M:%S} UTC (in {left})"
+    return f"If nobody answers: denied {clock_time(approval.expires_at, now.tzinfo)} (in {left})"
+
+
+def clock_time(moment: datetime, zone: tzinfo | None, *, seconds: bool = True) -> str:
+    """`14:27:03 CET`, as the configuration's time zone has it."""
+    local = moment.astimezone(zone)
+    return f"{local:%H:%M:%S %Z}" if seconds else f"{local:%H:%M %Z}"
 
 
 def span(length: timedelta) -> str:
@@ -172,6 +181,7 @@ def denial_reason(approval: Approval) -> str | None:
 
 _WITHDRAWN = {
     CancelReason.CANCELLED: "Cancelled",
+    CancelReason.REVOKED: "Revoked before it was sent",
     CancelReason.POLICY_CHANGED: "Cancelled: the policy changed",
     CancelReason.DEFINITION_CHANGED: "Cancelled: the tool changed",
 }
@@ -186,16 +196,26 @@ _RAN = {
 }
 
 
-def _lines(arguments: Mapping[str, Json]) -> tuple[ArgumentLine, ...]:
+def _lines(approval: Approval) -> tuple[ArgumentLine, ...]:
+    arguments = approval.shown_arguments
     folded = Counter(name.casefold() for name in arguments)
+    hiding = {pointer.split("/")[1] for pointer in approval.hidden}
     return tuple(
-        _line(name, value, twin=folded[name.casefold()] > 1) for name, value in arguments.items()
+        _line(
+            name,
+            value,
+            twin=folded[name.casefold()] > 1,
+            hides=name.replace("~", "~0").replace("/", "~1") in hiding,
+        )
+        for name, value in arguments.items()
     )
 
 
-def _line(name: str, value: Json, *, twin: bool) -> ArgumentLine:
+def _line(name: str, value: Json, *, twin: bool, hides: bool) -> ArgumentLine:
     shown = json_shown(value)
     flags = [*flags_of(name, name=True), *value_flags(shown)]
+    if hides:
+        flags.append("a value is hidden here")
     if twin:  # a tool that reads names without regard to case takes one of the two
         flags.append("another name differs only in case")
     return ArgumentLine(name=visible(name), value=shown, flags=tuple(dict.fromkeys(flags)))
@@ -213,6 +233,8 @@ def _notes(approval: Approval, directory: Directory, now: datetime) -> list[str]
     notes = []
     if approval.earlier_run:
         notes.append(_earlier(approval.earlier_run, now))
+    if approval.hidden:
+        notes.append("Some values are hidden here, so this call cannot be approved here.")
     notes.append(f"Why it matters: {visible(approval.risk.why)}")
     if approval.message:
         notes.append(f"The policy says: {visible(approval.message)}")
@@ -241,10 +263,11 @@ def _confirm(approval: Approval) -> str:
     return text
 
 
-def _lock_screen(approval: Approval) -> str:
+def _lock_screen(approval: Approval, now: datetime) -> str:
     agent = shortened(approval.call.agent, MAX_AGENT)
     head = f"{approval.risk.level.upper()}: {agent} wants to "
-    tail = f". Answer by {approval.expires_at:%H:%M} UTC or it is denied."
+    deadline = clock_time(approval.expires_at, now.tzinfo, seconds=False)
+    tail = f". Answer by {deadline} or it is denied."
     summary = approval.summary
     if summary[:1].isupper() and summary[1:2].islower():  # a word, not a name like BTCUSD
         summary = summary[:1].lower() + summary[1:]

@@ -14,7 +14,7 @@ from approvals.domain.strictjson import canonical, quoted
 
 if TYPE_CHECKING:
     from approvals.domain.call import Call
-    from approvals.domain.quorum import Requirement
+    from approvals.domain.quorum import Requirement, Stage
 
 
 def sha256(text: str) -> str:
@@ -29,19 +29,24 @@ def requirement_hash(requirement: Requirement) -> str:
             {
                 "exclude_owner": requirement.exclude_owner,
                 "ordered": requirement.ordered,
-                "stages": [
-                    {
-                        "approvers": sorted(stage.approvers),
-                        "assurance": stage.assurance.word,
-                        "deny_threshold": stage.deny_threshold,
-                        "name": stage.name,
-                        "required": stage.required,
-                    }
-                    for stage in requirement.stages
-                ],
+                "stages": [stage_facts(stage) for stage in requirement.stages],
             }
         )
     )
+
+
+def stage_facts(stage: Stage) -> dict[str, object]:
+    """A stage with everybody who may count for it, also after an escalation."""
+    facts: dict[str, object] = {
+        "approvers": sorted(stage.approvers),
+        "assurance": stage.assurance.word,
+        "deny_threshold": stage.deny_threshold,
+        "name": stage.name,
+        "required": stage.required,
+    }
+    if stage.escalates_to:
+        facts["escalates_to"] = sorted(stage.escalates_to)
+    return facts
 
 
 def digest(call: Call, requirement: Requirement, *, revision: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EVERYONE = "everyone"
+HOLD = timedelta(seconds=45)
+"""The longest a plain request is held (GATEWAY.md, way 4); TypeScript clients give up at 60 s."""
+MAX_PENDING = 20
 
 
 class Role(StrEnum):
@@ -48,11 +52,18 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agent:
-    """A caller, the servers it may use, and the person answerable for it."""
+    """A caller, the servers it may use, and the person answerable for it.
+
+    `hold` is the longest that one request of it waits; of its calls at most `max_pending` wait for
+    people at once.
+    """
 
     name: str
     owner: str
     servers: frozenset[str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    hold: timedelta = HOLD
+    max_pending: int = MAX_PENDING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

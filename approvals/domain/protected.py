@@ -22,7 +22,12 @@ from approvals.domain.states import (
 from approvals.domain.strictjson import canonical
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from approvals.domain.call import ToolDefinition
+    from approvals.domain.classify import Classified
+    from approvals.domain.quorum import Requirement
+    from approvals.domain.strictjson import Json
 
 
 def protected_hash(approval: Approval) -> str:
@@ -51,22 +56,68 @@ def protected_hash(approval: Approval) -> str:
                 "owner": call.owner,
                 "policy": approval.policy_hash,
                 "requirement": requirement_hash(approval.requirement),
+                "escalated_at": _moment(approval.escalated_at),
+                "hidden": list(approval.hidden),
+                "reminded": approval.reminded,
                 "revision": approval.revision,
                 "risk": [approval.risk.level, approval.risk.category, approval.risk.why],
                 "rule": approval.rule,
                 "session": call.session,
                 "state": _state_facts(approval.state),
                 "summary": approval.summary,
-                "timeout": approval.requirement.timeout // timedelta(microseconds=1),
-                "use_within": approval.requirement.use_within // timedelta(microseconds=1),
+                "times": requirement_facts(approval.requirement),
                 "version": approval.version,
             }
         )
     )
 
 
-def _definition_facts(definition: ToolDefinition | None) -> list[str] | None:
-    return [definition.name, definition.description, definition.hash] if definition else None
+def requirement_facts(requirement: Requirement) -> dict[str, Json]:
+    """Everything of a requirement but its stages, as plain JSON."""
+    return {
+        "allow_input": requirement.allow_input,
+        "channels": None if requirement.channels is None else list(requirement.channels),
+        "deny_memory_us": _us(requirement.deny_memory),
+        "detached": requirement.detached,
+        "escalate_after_us": None
+        if requirement.escalate_after is None
+        else _us(requirement.escalate_after),
+        "escalate_channels": list(requirement.escalate_channels),
+        "exclude_owner": requirement.exclude_owner,
+        "max_timeout_us": _us(requirement.max_timeout),
+        "name_approvers": requirement.name_approvers,
+        "on_requester_gone": str(requirement.on_requester_gone),
+        "ordered": requirement.ordered,
+        "release_delay_us": _us(requirement.release_delay),
+        "remind_at": [str(part) for part in requirement.remind_at],
+        "timeout_us": _us(requirement.timeout),
+        "use_within_us": _us(requirement.use_within),
+    }
+
+
+def _us(length: timedelta) -> int:
+    return length // timedelta(microseconds=1)
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _definition_facts(definition: ToolDefinition | None) -> list[object] | None:
+    if definition is None:
+        return None
+    return [
+        definition.name,
+        definition.description,
+        definition.hash,
+        classified_facts(definition.classified),
+    ]
+
+
+def classified_facts(classified: Classified) -> list[Json]:
+    """A classification as plain JSON."""
+    risk = classified.risk
+    return [str(risk.level), str(risk.category), risk.why, classified.because]
 
 
 def _earlier_facts(run: EarlierRun | None) -> list[str] | None:
@@ -106,6 +157,7 @@ def _released_facts(state: Released) -> dict[str, object]:
     facts: dict[str, object] = {
         **_approved_facts(state.approved),
         "process": state.process,
+        "report_by": _moment(state.report_by),
         "sent_at": state.sent_at.isoformat(),
         "token": state.token,
     }

@@ -1,4 +1,4 @@
-"""What an agent is told when a call does not run: whether it ran, what, why, and what now.
+"""What an agent is told of a call that was parked and has no result.
 
 The wording is part of the product: an agent that misreads it sends the call again
 (GATEWAY.md, "What the model reads").
@@ -6,14 +6,16 @@ The wording is part of the product: an agent that misreads it sends the call aga
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
+from datetime import UTC
 from typing import TYPE_CHECKING
 
-from approvals.domain.card import denial_reason, span_in_words
-from approvals.domain.directory import EVERYONE, approver_title
+from approvals.domain.card import clock_time, denial_reason, span_in_words
+from approvals.domain.directory import EVERYONE, approver_title, title
 from approvals.domain.display import shortened, visible
+from approvals.domain.refused import Code, Refusal, frozen, rate_limited
 from approvals.domain.states import (
+    Answer,
     Approval,
     Approved,
     CancelReason,
@@ -30,89 +32,24 @@ from approvals.domain.strictjson import quoted
 from approvals.domain.summary import json_shown
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, tzinfo
+
+    from approvals.domain.limits import Charge
 
 MAX_ECHO = 400
 
 
-class Code(StrEnum):
-    """Stable machine words for every way a call does not come back with a result."""
-
-    APPROVAL_DENIED = "approval_denied"
-    EXPIRED = "expired"
-    PENDING = "pending"
-    POLICY_DENIED = "policy_denied"
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    CANCELLED = "cancelled"
-    POLICY_CHANGED = "policy_changed"
-    DEFINITION_CHANGED = "definition_changed"
-    LAPSED = "lapsed"
-    INVALID_ARGUMENTS = "invalid_arguments"
-    NOT_SENT = "not_sent"
-    FAILED = "failed"
-    UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
-    """Why there is no result; `retry_allowed` says whether the same call may be sent again."""
-
-    code: Code
-    message: str
-    rule: str | None = None
-    approval_id: str | None = None
-    retry_allowed: bool = False
-    retry_after: int | None = None
-    expires_at: datetime | None = None
-
-
-def blocked(message: str, rule: str) -> Refusal:
-    """The policy says no."""
-    why = message.strip() or "no rule permits it"
-    why = why if why.endswith((".", "!", "?")) else f"{why}."
-    return Refusal(
-        code=Code.POLICY_DENIED,
-        rule=rule,
-        message=(
-            f"NOT EXECUTED: the policy does not allow this call: {visible(why)} "
-            "Retrying will not help."
-        ),
-    )
-
-
-def invalid_arguments(why: str) -> Refusal:
-    """The arguments do not fit the tool, so nobody was asked."""
-    return Refusal(
-        code=Code.INVALID_ARGUMENTS,
-        message=(
-            f"NOT EXECUTED: the arguments do not fit the tool: {visible(why)} "
-            "Correct them and call again."
-        ),
-        retry_allowed=True,
-    )
-
-
-def unavailable(why: str, *, retry_after: int = 5) -> Refusal:
-    """Something the service needs is not there; in doubt it denies."""
-    return Refusal(
-        code=Code.UNAVAILABLE,
-        message=f"NOT EXECUTED: the call could not be judged. {why} Try again in a moment.",
-        retry_allowed=True,
-        retry_after=retry_after,
-    )
-
-
-def pending(approval: Approval) -> Refusal:
+def pending(approval: Approval, zone: tzinfo = UTC) -> Refusal:
     """Nobody has answered yet and this request will not wait longer."""
+    until = clock_time(approval.expires_at, zone, seconds=False)
     return Refusal(
         code=Code.PENDING,
         rule=approval.rule,
         approval_id=approval.id,
         message=(
-            f"NOT EXECUTED YET: this call waits for a person until "
-            f"{approval.expires_at:%H:%M} UTC ({approval.id}). Continue with other work, or "
-            "send exactly the same call again to go on waiting; it will not be asked or run "
-            "twice. Do not change the arguments."
+            f"NOT EXECUTED YET: this call waits for a person until {until} ({approval.id}). "
+            "Continue with other work, or send exactly the same call again to go on waiting; it "
+            "will not be asked or run twice. Do not change the arguments."
         ),
         retry_allowed=True,
         expires_at=approval.expires_at,
@@ -134,17 +71,6 @@ def underway(approval: Approval) -> Refusal:
             f"({approval.id})"
         ),
         retry_allowed=True,
-    )
-
-
-def answer_lost() -> Refusal:
-    """An allowed call went out, and its answer did not come back."""
-    return Refusal(
-        code=Code.OUTCOME_UNKNOWN,
-        message=(
-            "OUTCOME UNKNOWN: the call was sent, but no answer came back. It may have run. Do not "
-            "repeat it. Ask your user to check."
-        ),
     )
 
 
@@ -191,11 +117,34 @@ def too_large_to_keep(approval: Approval) -> Refusal:
     )
 
 
-def refusal_of(approval: Approval) -> Refusal:
-    """What the state of an approval means for the agent that asked, where there is no result."""
+def limit_reached(approval: Approval, charge: Charge, now: datetime) -> Refusal:
+    """Approved, and at the moment of sending a counter has no room: the approval stays."""
+    found = rate_limited(charge, now)
+    stays = "" if charge.hopeless else " It stays approved for a while."
+    return replace(
+        found, approval_id=approval.id, message=f"{found.message}{stays} ({approval.id})"
+    )
+
+
+def frozen_meanwhile(approval: Approval, reason: str) -> Refusal:
+    """Approved, and frozen before it was sent."""
+    found = frozen(reason)
+    return replace(
+        found,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=f"{found.message} ({approval.id})",
+    )
+
+
+def refusal_of(approval: Approval, zone: tzinfo = UTC) -> Refusal:
+    """What the state of an approval means for the agent that asked, where there is no result.
+
+    Times are told in `zone`.
+    """
     match approval.state:
         case Pending():
-            return pending(approval)
+            return pending(approval, zone)
         case Denied():
             return _denied(approval)
         case Overdue():
@@ -217,14 +166,11 @@ def refusal_of(approval: Approval) -> Refusal:
 
 def _denied(approval: Approval) -> Refusal:
     names = sorted(
-        {
-            _group(name)
-            for stage in approval.requirement.stages
-            for name in stage.approvers
-            if name != EVERYONE
-        }
+        {_group(name) for stage in approval.stages for name in stage.approvers if name != EVERYONE}
     )
     reason = denial_reason(approval)
+    if approval.requirement.name_approvers:
+        names = [title(decider) for decider in _denier(approval)]
     by = f" by {' or '.join(names)}" if names else ""
     given = f" Reason given{by}: {_quote(reason)}." if reason else ""
     return _ended(
@@ -235,6 +181,13 @@ def _denied(approval: Approval) -> Refusal:
         f"{given} Do not send this call again and do not seek the same effect with another "
         "tool. Tell your user what was denied and why, and ask how to continue.",
     )
+
+
+def _denier(approval: Approval) -> list[str]:
+    """Whose reason is quoted."""
+    reason = denial_reason(approval)
+    denials = [d for d in approval.standing if d.answer is Answer.DENY]
+    return [d.person for d in denials if d.reason == reason][-1:]
 
 
 def _expired(approval: Approval) -> Refusal:
@@ -252,6 +205,11 @@ def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
     match reason:
         case CancelReason.CANCELLED:
             text = "the request was withdrawn. Ask your user before you send it again."
+        case CancelReason.REVOKED:
+            text = (
+                "the call was approved, and the approval was taken back before it was sent. Tell "
+                "your user, and do not seek the same effect with another tool."
+            )
         case CancelReason.POLICY_CHANGED:
             text = (
                 "the policy changed while the call waited. What was asked is no longer what the "
@@ -262,9 +220,8 @@ def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
                 "the server changed the tool's definition while the call waited. What was "
                 "approved is no longer what would run. Read the tool list again first."
             )
-    return _ended(
-        approval, Code(str(reason)), text, retry_allowed=reason is CancelReason.POLICY_CHANGED
-    )
+    code = Code.CANCELLED if reason is CancelReason.REVOKED else Code(str(reason))
+    return _ended(approval, code, text, retry_allowed=reason is CancelReason.POLICY_CHANGED)
 
 
 def _released(approval: Approval, status: ReleaseStatus) -> Refusal:
@@ -316,7 +273,7 @@ def _group(approver: str) -> str:
 
 def _echo(approval: Approval) -> str:
     """The call as the agent wrote it: `cancel_order(symbol "BTCUSD", orderId 12345)`."""
-    arguments = approval.call.shown_arguments.items()
+    arguments = approval.shown_arguments.items()
     inside = ", ".join(f"{visible(name)} {json_shown(value)}" for name, value in arguments)
     return f"{visible(approval.call.tool)}({shortened(inside, MAX_ECHO)})"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.domain.directory import Assurance, Directory, Role, title
+from approvals.domain.states import Answer
 from approvals.errors import ApprovalsError, AssuranceTooLow, NotAnApprover, OwnerExcluded
 
 if TYPE_CHECKING:
@@ -21,11 +22,18 @@ class Rights:
 
 
 def rights_of(
-    person: str, assurance: Assurance, approval: Approval, directory: Directory
+    person: str,
+    assurance: Assurance,
+    approval: Approval,
+    directory: Directory,
+    *,
+    answer: Answer,
 ) -> Rights:
-    """What `person` may decide on `approval` now.
+    """What `person` may answer on `approval` now.
 
-    Raises NotAnApprover, OwnerExcluded or AssuranceTooLow with the sentence for that person.
+    A denial counts in every stage at any time; an approval counts in the stages whose turn it is,
+    and only where the whole of the arguments can be seen. Raises NotAnApprover, OwnerExcluded or
+    AssuranceTooLow with the sentence for that person.
     """
     owns = person in _owners(approval, directory)
     if owns and approval.requirement.exclude_owner and not directory.solo:
@@ -34,11 +42,19 @@ def rights_of(
         )
     named = {
         index
-        for index, stage in enumerate(approval.requirement.stages)
+        for index, stage in enumerate(approval.stages)
         if directory.names(person, stage.approvers)
     }
     if not named:
         raise NotAnApprover("You are not among the people who may decide on this call.")
+    if answer is Answer.APPROVE:
+        if not named & approval.stages_to_approve:
+            raise NotAnApprover("Others have to approve this call before you.")
+        if approval.hidden and assurance < Assurance.WEB:
+            raise AssuranceTooLow(
+                "Some values of this call are hidden here, so it cannot be approved here; it can "
+                "be denied."
+            )
     strong = {i for i in named if assurance >= approval.requirement.stages[i].assurance}
     if not strong:
         weakest = min(approval.requirement.stages[i].assurance for i in named)
@@ -49,9 +65,9 @@ def rights_of(
 def why_not(
     person: str, assurance: Assurance, approval: Approval, directory: Directory
 ) -> ApprovalsError | None:
-    """The reason why `person` may not decide, or None."""
+    """The reason why `person` may not approve, or None."""
     try:
-        rights_of(person, assurance, approval, directory)
+        rights_of(person, assurance, approval, directory, answer=Answer.APPROVE)
     except ApprovalsError as error:
         return error
     return None
@@ -63,6 +79,18 @@ def may_cancel(person: str, approval: Approval, directory: Directory) -> bool:
     if known is None:
         return False
     return Role.ADMIN in known.roles or person in _owners(approval, directory)
+
+
+def may_steer(person: str, assurance: Assurance, approval: Approval, directory: Directory) -> bool:
+    """Whether `person` may extend, escalate or revoke: who may decide on it, or an admin."""
+    known = directory.people.get(person)
+    if known is not None and Role.ADMIN in known.roles:
+        return True
+    try:
+        rights_of(person, assurance, approval, directory, answer=Answer.DENY)
+    except ApprovalsError:
+        return False
+    return True
 
 
 def owner_line(approval: Approval, directory: Directory) -> str:

@@ -3,35 +3,97 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING
 
-from approvals.domain.directory import Directory
+from approvals.domain.directory import MAX_PENDING, Directory
+from approvals.domain.policy.evaluate import judge, not_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime, tzinfo
 
-    from approvals.domain.policy.model import Policy
+    from approvals.domain.call import Call
+    from approvals.domain.policy.model import Policy, Verdict
+    from approvals.domain.quorum import Requirement
+
+LOG = "log"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """An MCP server behind the gateway, reached by streamable HTTP."""
+    """An MCP server behind the gateway, and the policy of agents that have no other for it."""
 
     name: str
-    url: str
     policy: Policy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HttpServer(Server):
+    """A server reached by streamable HTTP; `headers` carry its credentials."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandServer(Server):
+    """A server that is started as a process and speaks over its standard streams."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    cwd: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rulebook:
-    """Replaced as a whole, never changed."""
+    """Replaced as a whole, never changed.
+
+    `overrides` are policies of one agent on one server; `hash` names the content of the file and
+    of all policies; `missing` says in sentences what the file asks for and this version cannot do.
+    """
 
     directory: Directory = field(default_factory=Directory)
     servers: Mapping[str, Server] = field(default_factory=dict)
+    overrides: Mapping[tuple[str, str], Policy] = field(default_factory=dict)
+    channels: tuple[str, ...] = (LOG,)
+    zone: tzinfo = UTC
+    hash: str = ""
+    missing: tuple[str, ...] = ()
 
     def policy_of(self, agent: str, server: str) -> Policy | None:
         """The policy for this agent on this server; None when it has no such server."""
         known = self.directory.agents.get(agent)
         if known is None or server not in known.servers or server not in self.servers:
             return None
-        return self.servers[server].policy
+        return self.overrides.get((agent, server)) or self.servers[server].policy
+
+    def judge(self, call: Call, *, now: datetime) -> Verdict:
+        """The verdict on a call, by the policy that binds its agent on its server."""
+        policy = self.policy_of(call.agent, call.server)
+        if policy is None:
+            return not_bound(call.agent, call.server)
+        labels = self.directory.agents[call.agent].labels
+        return judge(policy, call, now=now.astimezone(self.zone), labels=labels)
+
+    @property
+    def lets_owners_decide(self) -> bool:
+        """Whether some rule says `exclude_owner: false`."""
+        policies = [*(s.policy for s in self.servers.values()), *self.overrides.values()]
+        return any(
+            not requirement.exclude_owner
+            for policy in policies
+            for requirement in policy.requirements
+        )
+
+    def max_pending(self, agent: str) -> int:
+        """How many calls of this agent may wait for people at once."""
+        known = self.directory.agents.get(agent)
+        return known.max_pending if known else MAX_PENDING
+
+    def channels_of(self, requirement: Requirement) -> tuple[str, ...]:
+        """Where people are told: as the requirement says, else on all channels there are."""
+        if requirement.channels is None:
+            return self.channels
+        return tuple(c for c in requirement.channels if c in self.channels) or self.channels

@@ -6,20 +6,25 @@ them are in `approval.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from approvals.domain.chain import NO_EVENTS, Event, Head
 from approvals.domain.quorum import Tally, Vote, tally
+from approvals.domain.redact import redacted
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from approvals.domain.call import Call
     from approvals.domain.directory import Assurance
-    from approvals.domain.quorum import Requirement
+    from approvals.domain.quorum import Requirement, Stage
     from approvals.domain.risk import Risk
+    from approvals.domain.strictjson import Json
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Status(StrEnum):
@@ -42,6 +47,7 @@ class ReleaseStatus(StrEnum):
 
 class CancelReason(StrEnum):
     CANCELLED = "cancelled"
+    REVOKED = "revoked"
     POLICY_CHANGED = "policy_changed"
     DEFINITION_CHANGED = "definition_changed"
 
@@ -125,12 +131,16 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Released:
-    """Sent upstream, once; `outcome` is None while the answer is awaited."""
+    """Sent upstream, once; `outcome` is None while the answer is awaited.
+
+    `report_by` is when a program that sends for itself must have told how it went.
+    """
 
     approved: Approved
     token: str
     process: str
     sent_at: datetime
+    report_by: datetime | None = None
     outcome: Outcome | None = None
     status = Status.RELEASED
 
@@ -152,7 +162,11 @@ class EarlierRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Approval:
-    """The record of a parked call."""
+    """The record of a parked call.
+
+    `hidden` are the JSON pointers of argument values that are shown nowhere but on the web page;
+    `reminded` counts the reminders given.
+    """
 
     id: str
     call: Call
@@ -167,7 +181,10 @@ class Approval:
     channels: tuple[str, ...]
     created_at: datetime
     expires_at: datetime
+    hidden: tuple[str, ...] = ()
     earlier_run: EarlierRun | None = None
+    reminded: int = 0
+    escalated_at: datetime | None = None
     idempotency_key: str | None = None
     version: int = 1
     revision: int = 1
@@ -190,6 +207,64 @@ class Approval:
         return False
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages as they are asked now: after an escalation with those who joined."""
+        if self.escalated_at is None:
+            return self.requirement.stages
+        return tuple(
+            replace(stage, approvers=stage.approvers | stage.escalates_to)
+            for stage in self.requirement.stages
+        )
+
+    @property
+    def stages_to_approve(self) -> frozenset[int]:
+        """The stages whose approval counts now: of ordered stages those up to the first that is
+        not reached."""
+        every = range(len(self.requirement.stages))
+        if not self.requirement.ordered:
+            return frozenset(every)
+        counted = zip(self.tally.approved, self.requirement.stages, strict=True)
+        short = [index for index, (count, stage) in enumerate(counted) if count < stage.required]
+        return frozenset(every[: short[0] + 1]) if short else frozenset(every)
+
+    @property
+    def latest_deadline(self) -> datetime:
+        """The latest moment to which the deadline may be moved."""
+        return max(self.expires_at, self.created_at + self.requirement.max_timeout)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When people are to be told again: the next reminder or the escalation, if any is left."""
+        if not isinstance(self.state, Pending):
+            return None
+        moments = [self.remind_at, self.escalate_at]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def remind_at(self) -> datetime | None:
+        """When the next reminder is due."""
+        left = self.requirement.remind_at[self.reminded :]
+        if not left:
+            return None
+        length = (self.expires_at - self.created_at) // MICROSECOND
+        return self.created_at + int(length * left[0]) * MICROSECOND
+
+    @property
+    def escalate_at(self) -> datetime | None:
+        """When more people are to be asked."""
+        after = self.requirement.escalate_after
+        if after is None or self.escalated_at is not None:
+            return None
+        return self.created_at + after
+
+    @property
+    def shown_arguments(self) -> dict[str, Json]:
+        """The arguments as a surface may show them, hidden values replaced."""
+        shown = redacted(self.call.shown_arguments, self.hidden)
+        assert isinstance(shown, dict)  # noqa: S101 (no pointer is empty)
+        return shown
+
+    @property
     def standing(self) -> tuple[Decision, ...]:
         """The decisions that count: each person's last one."""
         return tuple({decision.person: decision for decision in self.decisions}.values())
@@ -198,9 +273,9 @@ class Approval:
     def tally(self) -> Tally:
         return tally(self.requirement.stages, votes(self.standing))
 
-    def answer_of(self, person: str) -> Answer | None:
+    def decision_of(self, person: str) -> Decision | None:
         """What this person has answered so far."""
-        return next((d.answer for d in self.standing if d.person == person), None)
+        return next((d for d in self.standing if d.person == person), None)
 
 
 class NoticeKind(StrEnum):
@@ -208,17 +283,23 @@ class NoticeKind(StrEnum):
 
     REQUESTED = "requested"
     DECIDED = "decided"
+    REMINDER = "reminder"
+    ESCALATED = "escalated"
     ENDED = "ended"
     FINISHED = "finished"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parking:
-    """The operation that creates an approval, with its first event and announcements."""
+    """The operation that creates an approval, with its first event and announcements.
+
+    Applied only while no freeze covers the call and fewer than `max_pending` of the agent wait.
+    """
 
     approval: Approval
     event: Event
     notice: NoticeKind
+    max_pending: int
 
     @property
     def op_id(self) -> str:
@@ -227,7 +308,10 @@ class Parking:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
-    """One legal step: applied only from `before`, within the validity window, with its event."""
+    """One legal step: applied only from `before`, within the validity window, with its event.
+
+    `freezable`: applied only while no freeze covers the call.
+    """
 
     before: Approval
     after: Approval
@@ -237,10 +321,19 @@ class Transition:
     result: str | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
+    freezable: bool = False
 
     @property
     def op_id(self) -> str:
         return self.event.fact.id
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether what was reserved for the call is free again, as it did not go out."""
+        match self.after.state:
+            case Released(outcome=Outcome(status=ReleaseStatus.NOT_SENT)):
+                return True
+        return False
 
 
 def votes(decisions: tuple[Decision, ...]) -> list[Vote]:

@@ -10,9 +10,12 @@ import re
 from typing import TYPE_CHECKING
 
 from approvals.domain.display import is_hidden, shortened, visible
+from approvals.domain.redact import redacted
 from approvals.domain.strictjson import Json, canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from approvals.domain.call import Call
 
 MAX_VALUE = 40
@@ -23,13 +26,16 @@ PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+-]{1,40}")
 
 
-def summarize(call: Call, *, template: str | None) -> str:
+def summarize(call: Call, *, template: str | None, hidden: Sequence[str] = ()) -> str:
     """The template filled in, or the tool's name with at most three scalar arguments.
+
+    Values at the JSON pointers `hidden` are not told.
 
     Ends with "+ 2 more" when two arguments are not named. A template that names an argument which
     is not there is not used.
     """
-    arguments = call.shown_arguments
+    arguments = redacted(call.shown_arguments, hidden)
+    assert isinstance(arguments, dict)  # noqa: S101 (no pointer is empty)
     if template is not None and all(n in arguments for n in PLACEHOLDER.findall(template)):
         named = set(PLACEHOLDER.findall(template))
         text = PLACEHOLDER.sub(lambda match: _inline(arguments[match[1]]), visible(template))

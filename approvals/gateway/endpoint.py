@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
 
+from approvals.domain.rulebook import HttpServer
 from approvals.errors import (
     ApprovalsError,
     BodyTooLarge,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from approvals.domain.rulebook import Rulebook, Server
     from approvals.domain.strictjson import Json
     from approvals.gateway.catalogue import Catalogue
     from approvals.gateway.relay import Relay
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from approvals.gateway.upstream_http import Pools
     from approvals.outbound import Answer
     from approvals.service.identity import AgentPrincipal, Identity
+    from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Gateway:
     def __init__(
         self,
         *,
-        rulebook: Rulebook,
+        rules: Rules,
         identity: Identity,
         relay: Relay,
         sessions: Sessions,
@@ -80,7 +81,7 @@ class Gateway:
         pools: Pools,
         upstream_timeout: timedelta,
     ) -> None:
-        self._rulebook = rulebook
+        self._rules = rules
         self._identity = identity
         self._relay = relay
         self._sessions = sessions
@@ -157,7 +158,7 @@ class Gateway:
         scope: Scope,
         receive: Receive,
         response: _Response,
-        server: Server,
+        server: HttpServer,
         session: Session,
     ) -> None:
         """GET (the server's own stream) and DELETE (the end of a session) carry no message."""
@@ -206,7 +207,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _upstream(self, server: Server, session: Session, message: Message) -> HttpUpstream:
+    def _upstream(self, server: HttpServer, session: Session, message: Message) -> HttpUpstream:
         return HttpUpstream(
             server=server,
             session=session,
@@ -217,13 +218,15 @@ class Gateway:
             timeout=self._upstream_timeout,
         )
 
-    def _server(self, scope: Scope, agent: AgentPrincipal) -> Server:
+    def _server(self, scope: Scope, agent: AgentPrincipal) -> HttpServer:
         name = scope["path_params"]["server"]
-        if self._rulebook.policy_of(agent.name, name) is None:
+        rulebook = self._rules.current
+        server = rulebook.servers.get(name)
+        if rulebook.policy_of(agent.name, name) is None or not isinstance(server, HttpServer):
             raise NotFound("There is no such server for this agent.")
-        return self._rulebook.servers[name]
+        return server
 
-    def _session(self, scope: Scope, agent: AgentPrincipal, server: Server) -> Session:
+    def _session(self, scope: Scope, agent: AgentPrincipal, server: HttpServer) -> Session:
         """Raises NotFound for a session that was not given to this agent: it then starts anew."""
         sealed = text_header(scope, b"mcp-session-id")
         protocol = text_header(scope, b"mcp-protocol-version")
@@ -297,11 +300,7 @@ async def _unless_gone(
 
 
 def _passed(scope: Scope, session: Session) -> Sequence[tuple[bytes, bytes]]:
-    headers = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name in _PASSED or name.startswith(b"mcp-param-")
-    ]
+    headers = [(name, value) for name, value in scope["headers"] if name in _PASSED]
     if session.id is not None:
         headers.append((b"mcp-session-id", session.id.encode("latin-1")))
     return [*headers, (b"content-type", b"application/json")]

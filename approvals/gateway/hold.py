@@ -5,38 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from approvals.domain.refusal import (
-    Refusal,
-    refusal_of,
-    too_large_to_keep,
-    unreachable,
-    unreadable,
-)
+from approvals.domain.directory import HOLD
+from approvals.domain.quorum import Gone
+from approvals.domain.refusal import refusal_of, too_large_to_keep, unreachable, unreadable
 from approvals.domain.states import (
     Approval,
     Approved,
+    Outcome,
     Pending,
     Released,
     ReleaseStatus,
 )
 from approvals.domain.strictjson import Json, parse
-from approvals.errors import StoreFailure
+from approvals.errors import ApprovalsError, StoreFailure
 from approvals.gateway.catalogue import SessionLost
 from approvals.ports import Answered
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime
 
-    from approvals.ports import Store, Upstream
+    from approvals.domain.refused import Refusal
+    from approvals.ports import Clock, Store, Upstream
+    from approvals.service.approvals import Approvals
     from approvals.service.release import Releases
+    from approvals.service.rules import Rules
     from approvals.service.waiting import Waiting
 
 
 logger = logging.getLogger(__name__)
 
 STOPPING = "The service is stopping."
+FOREVER = timedelta(days=1)
+"""Longer than any request is held: the time of the request itself ends the wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,18 +62,40 @@ class Hold:
     """One held request at a time; the approval is the truth, this only waits on it."""
 
     def __init__(
-        self, *, store: Store, waiting: Waiting, releases: Releases, longest: timedelta
+        self,
+        *,
+        store: Store,
+        approvals: Approvals,
+        waiting: Waiting,
+        releases: Releases,
+        rules: Rules,
+        clock: Clock,
+        longest: timedelta | None = None,
     ) -> None:
+        """`longest` stands before what each agent's entry says."""
         self._store = store
+        self._approvals = approvals
         self._waiting = waiting
         self._releases = releases
+        self._rules = rules
+        self._clock = clock
         self._longest = longest
+        self._leaving: set[asyncio.Task[None]] = set()
 
-    async def until_ended(self, approval: Approval, upstream: Upstream) -> Ended:
-        """Wait for the decision, start the release, wait for the outcome."""
+    async def until_ended(
+        self, approval: Approval, upstream: Upstream, *, left: asyncio.Future[None]
+    ) -> Ended:
+        """Wait for the decision, start the release, wait for the outcome.
+
+        `left` is done when the client is gone; the call is then withdrawn where the rule says so.
+        """
         try:
-            async with asyncio.timeout(self._longest.total_seconds()):
+            async with asyncio.timeout(self._time_of(approval).total_seconds()):
                 return await self._follow(approval, upstream)
+        except asyncio.CancelledError:
+            if left.done() and approval.requirement.on_requester_gone is Gone.CANCEL:
+                self._abandon(approval)
+            raise
         except TimeoutError:
             return await self.outcome(await self._newest(approval))
         except SessionLost:
@@ -95,27 +120,56 @@ class Hold:
             return Ended(approval=approval, answer=_read(text, state.release_status))
         return self._refusal(approval)
 
+    def _time_of(self, approval: Approval) -> timedelta:
+        agent = self._rules.current.directory.agents.get(approval.call.agent)
+        return self._longest or (agent.hold if agent else HOLD)
+
+    def _abandon(self, approval: Approval) -> None:
+        """In a task of its own: the request that would do it is being cancelled."""
+        task = asyncio.create_task(self._withdraw_if_alone(approval))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _withdraw_if_alone(self, approval: Approval) -> None:
+        if self._waiting.waits_for(approval.id):
+            return
+        try:
+            await self._approvals.abandon(approval.id)
+        except ApprovalsError:
+            logger.info("%s was decided before its client left", approval.id)
+
+    async def _until_usable(self, approval: Approval, use_from: datetime) -> None:
+        """A release delay: until it is over, or something else has happened."""
+        await self._waiting.until(
+            approval.id,
+            lambda found: found.version != approval.version,
+            within=use_from - self._clock.now(),
+        )
+
     async def _follow(self, approval: Approval, upstream: Upstream) -> Ended:
         while True:
-            approval = await self._waiting.until(approval.id, _moves, within=self._longest)
-            match approval.state:
-                case Pending() if self._waiting.stopping:
-                    return self._refusal(approval)
-                case Pending():
-                    continue
-                case Approved() if self._waiting.stopping:
-                    return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
-                case Approved():
-                    if ended := await self._send(approval, upstream):
-                        return ended
-                case Released(outcome=None) if self._waiting.stopping:
-                    return self._refusal(approval)
-                case Released(outcome=None):
-                    await self._waiting.until(approval.id, _has_ended, within=self._longest)
-                case Released():
-                    return await self.outcome(approval)
-                case _:
-                    return self._refusal(approval)
+            approval = await self._waiting.until(approval.id, _moves, within=FOREVER)
+            if ended := await self._next(approval, upstream):
+                return ended
+
+    async def _next(self, approval: Approval, upstream: Upstream) -> Ended | None:
+        """What is to be done where the approval stands; None: look again."""
+        match approval.state:
+            case Pending() if not self._waiting.stopping:
+                return None
+            case Approved() if self._waiting.stopping:
+                return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
+            case Approved(use_from=use_from) if use_from > self._clock.now():
+                await self._until_usable(approval, use_from)
+                return None
+            case Approved():
+                return await self._send(approval, upstream)
+            case Released(outcome=None) if not self._waiting.stopping:
+                await self._waiting.until(approval.id, _has_ended, within=FOREVER)
+                return None
+            case Released(outcome=Outcome()):
+                return await self.outcome(approval)
+        return self._refusal(approval)
 
     async def _send(self, approval: Approval, upstream: Upstream) -> Ended | None:
         """Start or join the release; None: somebody else has it, read again."""
@@ -132,6 +186,8 @@ class Hold:
             raise
         except StoreFailure as error:
             return Ended(approval=approval, refusal=unreachable(approval, str(error)))
+        if release.refusal is not None:
+            return Ended(approval=release.approval, refusal=release.refusal)
         if isinstance(release.approval.state, Approved):
             return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
         if release.answer and (release.answer.result or release.answer.error):
@@ -139,7 +195,8 @@ class Hold:
         return None
 
     def _refusal(self, approval: Approval) -> Ended:
-        return Ended(approval=approval, refusal=refusal_of(approval))
+        zone = self._rules.current.zone
+        return Ended(approval=approval, refusal=refusal_of(approval, zone))
 
     async def _newest(self, approval: Approval) -> Approval:
         return await self._store.approval(approval.id) or approval

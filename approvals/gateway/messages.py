@@ -13,7 +13,7 @@ from approvals.errors import ApprovalsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from approvals.domain.refusal import Refusal
+    from approvals.domain.refused import Refusal
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

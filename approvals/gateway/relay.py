@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.call import Call, Executor, canonical_arguments
 from approvals.domain.policy.model import Ruling
-from approvals.domain.refusal import Refusal, answer_lost, blocked, invalid_arguments, unavailable
+from approvals.domain.refused import Refusal, answer_lost, blocked, invalid_arguments, unavailable
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidArguments, InvalidJson, Overloaded, StoreFailure, Unavailable
 from approvals.gateway import messages, schema, sse
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from approvals.domain.rulebook import Server
+    from approvals.domain.rulebook import HttpServer
     from approvals.domain.states import Approval
     from approvals.gateway.catalogue import Tool
     from approvals.gateway.hold import Ended, Hold
@@ -78,7 +78,7 @@ class Request:
     """
 
     agent: AgentPrincipal
-    server: Server
+    server: HttpServer
     message: Message
     upstream: HttpUpstream
     headers: Sequence[tuple[bytes, bytes]]
@@ -133,7 +133,7 @@ class Relay:
         )
 
     def _hides_something(self, request: Request) -> bool:
-        return bool(request.server.policy.hide)
+        return self._gate.hides_something(request.agent.name, request.server.name)
 
     async def _tools_call(self, request: Request, pass_on: PassOn) -> Reply | None:
         name = request.message.params.get("name")
@@ -149,14 +149,16 @@ class Relay:
     async def _called(self, request: Request, name: str, pass_on: PassOn) -> Reply | None:
         for _ in range(TRIES):
             match await self._judged(request, name):
-                case Allowed():
-                    return await _allowed(request, pass_on)
+                case Allowed() as allowed:
+                    return await self._run(request, name, allowed, pass_on)
                 case None:
                     return Reply(body=messages.unknown_tool(request.message, name))
                 case Refused(refusal=refusal) | _Misfit(refusal=refusal):
                     return _refusal(request, refusal)
                 case Held(approval=approval):
-                    ended = await self._hold.until_ended(approval, request.upstream)
+                    ended = await self._hold.until_ended(
+                        approval, request.upstream, left=request.left
+                    )
                     await self._hand_over(request, ended)
                     return _ended(request, ended)
                 case Undelivered(approval=approval):
@@ -164,6 +166,19 @@ class Relay:
                     if not ended.has_outcome or await self._is_first(request, approval):
                         return _ended(request, ended)
         raise Overloaded("The same call is asked by too many at once.")
+
+    async def _run(
+        self, request: Request, name: str, allowed: Allowed, pass_on: PassOn
+    ) -> Reply | None:
+        """Pass an allowed call on. What it took of a limit is free again if it did not go out."""
+        try:
+            await _through(request, pass_on, await _routed(request, name))
+        except AnswerLost:
+            return _refusal(request, answer_lost())
+        except Unavailable:
+            await self._gate.not_sent(allowed)
+            raise
+        return None
 
     async def _is_first(self, request: Request, approval: Approval) -> bool:
         """Whether this client is the one that gets the outcome; in doubt it is."""
@@ -214,18 +229,22 @@ class Relay:
         )
 
 
-async def _allowed(request: Request, pass_on: PassOn) -> Reply | None:
-    try:
-        await _through(request, pass_on)
-    except AnswerLost:
-        return _refusal(request, answer_lost())
-    return None
+async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
+    """The headers of a call, those that repeat arguments made from the arguments themselves: what
+    was judged is the body."""
+    made = await request.upstream.tool_headers(name, canonical(_arguments(request)))
+    kept = [(key, value) for key, value in request.headers if key.decode() not in made]
+    return [*kept, *((key.encode(), value.encode("latin-1")) for key, value in made.items())]
 
 
-async def _through(request: Request, pass_on: PassOn) -> None:
+async def _through(
+    request: Request,
+    pass_on: PassOn,
+    headers: Sequence[tuple[bytes, bytes]] | None = None,
+) -> None:
     body = request.message.rewritten
     with request.passing():
-        async with request.upstream.forward("POST", body, request.headers) as answer:
+        async with request.upstream.forward("POST", body, headers or request.headers) as answer:
             await pass_on(answer)
 
 

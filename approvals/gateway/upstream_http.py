@@ -32,7 +32,7 @@ from approvals.ports import Answered, NotSent, SendOutcome, Unanswered
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from approvals.domain.rulebook import Server
+    from approvals.domain.rulebook import HttpServer
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
     from approvals.gateway.messages import Message
     from approvals.gateway.sessions import Busy
@@ -81,7 +81,7 @@ class HttpUpstream:
     def __init__(
         self,
         *,
-        server: Server,
+        server: HttpServer,
         session: Session,
         message: Message,
         pools: Pools,
@@ -110,7 +110,7 @@ class HttpUpstream:
 
     async def prepare(self, tool: str, arguments: str) -> None:
         params = f'{{"arguments":{arguments},"name":{quoted(tool)}{self._meta_member()}}}'
-        headers = self._headers("tools/call", await self._tool_headers(tool, arguments))
+        headers = self._headers("tools/call", await self.tool_headers(tool, arguments))
         self._prepared = _Request("tools/call", params, headers)
 
     async def send(self) -> SendOutcome:
@@ -139,7 +139,7 @@ class HttpUpstream:
         """Pass a request on as it is; the caller bounds the time it takes."""
         try:
             async with self._pools.passing.request(
-                method, self._server.url, headers=headers, body=body
+                method, self._server.url, headers=[*headers, *self._credentials()], body=body
             ) as answer:
                 yield answer
         except _NOT_SENT as error:
@@ -157,7 +157,11 @@ class HttpUpstream:
             return refused or Unanswered(why=f"the server answered HTTP {answer.status}")
         return _answered(found)
 
-    async def _tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
+    def _credentials(self) -> list[tuple[bytes, bytes]]:
+        """What the file says that this server wants to see; no agent ever does."""
+        return [(name.lower().encode(), value.encode()) for name, value in self._server.headers]
+
+    async def tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
         """The headers a 2026 server wants to see an argument in."""
         if not self._message.is_modern:
             return {}
@@ -177,7 +181,10 @@ class HttpUpstream:
     async def _read_tools(self) -> list[Entry]:
         try:
             async with asyncio.timeout(min(self._timeout, LIST_TIMEOUT.total_seconds())):
-                return await self._read_pages()
+                try:
+                    return await self._read_pages()
+                except (httpcore2.NetworkError, httpcore2.RemoteProtocolError):
+                    return await self._read_pages()  # a list may be asked for twice
         except (*_NOT_SENT, *_FAILED, TimeoutError) as error:
             raise Silent("The server does not give its tool list.") from error
         except (InvalidJson, AnswerTooLarge) as error:
@@ -227,7 +234,8 @@ class HttpUpstream:
             headers["mcp-protocol-version"] = self._session.protocol
         if self._message.is_modern:
             headers["mcp-method"] = method
-        return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        ours = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        return [*ours, *self._credentials()]
 
     def _meta_member(self) -> str:
         """The `_meta` of the 2026 era: who asks, and that nothing can be asked back."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from approvals.domain import approval as machine
-from approvals.domain.rights import may_cancel, rights_of
+from approvals.domain.rights import may_cancel, may_steer, rights_of
 from approvals.domain.states import Answer, Approved, CancelReason, Decision, Pending
 from approvals.errors import AlreadyDecided, Forbidden, NotFound, Overloaded
 from approvals.ports import Answer as StoreAnswer
@@ -17,9 +17,13 @@ from approvals.service.identity import AgentPrincipal, PersonPrincipal, Principa
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from approvals.domain.rulebook import Rulebook
+    from collections.abc import Callable
+    from datetime import datetime
+    from typing import Any
+
     from approvals.domain.states import Approval, Transition
     from approvals.ports import Clock, Ids, ListFilter, Signals, Store
+    from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +46,10 @@ class Approvals:
     """The use cases over one approval; every surface calls these and no others."""
 
     def __init__(
-        self, *, store: Store, rulebook: Rulebook, clock: Clock, ids: Ids, signals: Signals
+        self, *, store: Store, rules: Rules, clock: Clock, ids: Ids, signals: Signals
     ) -> None:
         self._store = store
-        self._rulebook = rulebook
+        self._rules = rules
         self._clock = clock
         self._ids = ids
         self._signals = signals
@@ -55,7 +59,7 @@ class Approvals:
 
         Raises NotFound also for what `by` may not see.
         """
-        return self.shown(await self._seen(by, approval_id))
+        return self.shown(await self.seen(by, approval_id))
 
     def shown(self, approval: Approval) -> Approval:
         """As it reads now; recording a passed deadline is left to the sweep and to deciders."""
@@ -78,7 +82,7 @@ class Approvals:
         DigestMismatch errors that say why not.
         """
         for _ in range(TRIES):
-            approval = await self.settle(await self._seen(by, approval_id))
+            approval = await self.settle(await self.seen(by, approval_id))
             if not isinstance(by, PersonPrincipal):
                 raise Forbidden("An agent never decides. Ask a person.")
             transition = self._decision(by, approval, answering)
@@ -93,13 +97,62 @@ class Approvals:
 
     async def cancel(self, by: Principal, approval_id: str) -> Approval:
         """Withdraw a call that was not sent yet: the requester, its owner or an admin may."""
-        for _ in range(TRIES):
-            approval = await self.settle(await self._seen(by, approval_id))
-            if isinstance(by, PersonPrincipal) and not may_cancel(
-                by.name, approval, self._rulebook.directory
-            ):
+
+        def step(approval: Approval) -> Transition:
+            directory = self._rules.current.directory
+            if isinstance(by, PersonPrincipal) and not may_cancel(by.name, approval, directory):
                 raise Forbidden("Only the requester, its owner or an admin withdraws a call.")
-            transition = self._cancellation(by, approval)
+            return self._cancellation(by, approval)
+
+        return await self._change(by, approval_id, step)
+
+    async def revoke(self, by: Principal, approval_id: str, *, reason: str | None) -> Approval:
+        """Take a call back that was not sent yet: who may decide on it, or an admin."""
+        return await self._steer(
+            by,
+            approval_id,
+            lambda approval, how: machine.cancel(
+                approval, CancelReason.REVOKED, because=reason, **how
+            ),
+        )
+
+    async def extend(self, by: Principal, approval_id: str, *, until: datetime) -> Approval:
+        """Give people more time: who may decide on it, or an admin."""
+        return await self._steer(
+            by, approval_id, lambda approval, how: machine.extend(approval, until, **how)
+        )
+
+    async def escalate(self, by: Principal, approval_id: str) -> Approval:
+        """Ask more people now: who may decide on it, or an admin."""
+        return await self._steer(
+            by, approval_id, lambda approval, how: machine.escalate(approval, **how)
+        )
+
+    async def _steer(
+        self, by: Principal, approval_id: str, make: Callable[[Approval, Any], Transition]
+    ) -> Approval:
+        def step(approval: Approval) -> Transition:
+            directory = self._rules.current.directory
+            if not isinstance(by, PersonPrincipal) or not may_steer(
+                by.name, by.assurance, approval, directory
+            ):
+                raise Forbidden("Only who may decide on this call, or an admin, does this.")
+            how = {
+                "actor": f"person:{by.name}",
+                "now": self._clock.now(),
+                "event_id": self._ids.event(),
+            }
+            return make(approval, how)
+
+        return await self._change(by, approval_id, step)
+
+    async def _change(
+        self, by: Principal, approval_id: str, step: Callable[[Approval], Transition]
+    ) -> Approval:
+        """Take one step from wherever the approval stands, again when somebody was faster."""
+        for _ in range(TRIES):
+            approval = await self.settle(await self.seen(by, approval_id))
+            transition = step(approval)
             if isinstance(await self._apply(transition), Applied):
                 return transition.after
         raise Overloaded("The call changes too fast. Try again.")
@@ -111,6 +164,21 @@ class Approvals:
             return self.withdrawal(approval, CancelReason.CANCELLED, actor=f"agent:{by.name}")
         except AlreadyDecided:
             raise AlreadyDecided("This call was decided before.") from None  # by whom is not told
+
+    async def abandon(self, approval_id: str) -> None:
+        """Nobody waits for the call any more, and its rule says that it then ends.
+
+        Raises Settled errors when it was decided or sent before.
+        """
+        for _ in range(TRIES):
+            approval = await self._store.approval(approval_id)
+            if approval is None:
+                return
+            approval = await self.settle(approval)
+            actor = f"agent:{approval.call.agent}"
+            transition = self.withdrawal(approval, CancelReason.CANCELLED, actor=actor)
+            if isinstance(await self._apply(transition), Applied):
+                return
 
     async def withdraw(self, approval: Approval, reason: CancelReason) -> Approval:
         """Withdraw because the ground under the approval changed; the newest version after it."""
@@ -147,15 +215,43 @@ class Approvals:
             if len(overdue) < SWEEP or not any(settled):
                 return total
 
+    async def remind_due(self) -> int:
+        """Tell people again, or more people, wherever that is due; how many approvals it were."""
+        due = await self._store.to_remind(now=self._clock.now(), limit=SWEEP)
+        await asyncio.gather(*(self._settle_one(approval) for approval in due))
+        return len(due)
+
+    async def give_up_unreported(self) -> int:
+        """Of what programs sent and did not report in time nobody knows how it went."""
+        now = self._clock.now()
+        lost = await self._store.unreported(now=now, limit=SWEEP)
+        for approval in lost:
+            transition = machine.lose(approval, now=now, event_id=self._ids.event())
+            await self._apply(transition, background=True)
+        return len(lost)
+
     async def _settle_one(self, approval: Approval) -> bool:
         try:
-            await self.settle(approval, background=True)
+            settled = await self.settle(approval, background=True)
+            if transition := self._reminder(settled):
+                await self._apply(transition, background=True)
         except Exception:
             logger.exception("could not record the deadline of %s", approval.id)
             return False
         return True
 
-    async def _seen(self, by: Principal, approval_id: str) -> Approval:
+    def _reminder(self, approval: Approval) -> Transition | None:
+        """The escalation or the reminder that is due; the escalation first."""
+        now = self._clock.now()
+        if approval.due_at is None or approval.due_at > now:
+            return None
+        event_id = self._ids.event()
+        if approval.escalate_at is not None and approval.escalate_at <= now:
+            return machine.escalate(approval, actor="service", now=now, event_id=event_id)
+        return machine.remind(approval, now=now, event_id=event_id)
+
+    async def seen(self, by: Principal, approval_id: str) -> Approval:
+        """The approval as it is stored. Raises NotFound also for what `by` may not see."""
         approval = await self._store.approval(approval_id)
         if approval is None or not _may_see(by, approval):
             raise NotFound("There is no such approval.")
@@ -164,7 +260,13 @@ class Approvals:
     def _decision(
         self, by: PersonPrincipal, approval: Approval, answering: Answering
     ) -> Transition | None:
-        rights = rights_of(by.name, by.assurance, approval, self._rulebook.directory)
+        rights = rights_of(
+            by.name,
+            by.assurance,
+            approval,
+            self._rules.current.directory,
+            answer=answering.answer,
+        )
         now = self._clock.now()
         decision = Decision(
             person=by.name,

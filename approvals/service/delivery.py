@@ -16,8 +16,8 @@ from approvals.ports import Delivery, Notice
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from approvals.domain.rulebook import Rulebook
     from approvals.ports import Channel, Clock, Store
+    from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class Deliveries:
         self,
         *,
         store: Store,
-        rulebook: Rulebook,
+        rules: Rules,
         clock: Clock,
         channels: Mapping[str, Channel],
     ) -> None:
         self._store = store
-        self._rulebook = rulebook
+        self._rules = rules
         self._clock = clock
         self._channels = channels
 
@@ -65,7 +65,9 @@ class Deliveries:
         approval = await self._store.approval(delivery.approval_id)
         if approval is None:
             raise LookupError("the approval of an outbox row is gone")
-        shown = card(approval, directory=self._rulebook.directory, now=self._clock.now())
+        rulebook = self._rules.current
+        now = self._clock.now().astimezone(rulebook.zone)
+        shown = card(approval, directory=rulebook.directory, now=now)
         await self._channels[delivery.channel].announce(
             Notice(
                 kind=delivery.kind,

@@ -7,11 +7,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain import approval as machine
-from approvals.domain.chain import Fact
 from approvals.domain.digest import digest, identity_text, requirement_hash
-from approvals.domain.policy.evaluate import DEFAULT_DENY, is_hidden, judge, not_bound
+from approvals.domain.policy.evaluate import DEFAULT_DENY
 from approvals.domain.policy.model import Ruling
-from approvals.domain.refusal import Refusal, blocked, refusal_of
+from approvals.domain.redact import hidden_places, values_at
+from approvals.domain.refusal import refusal_of
+from approvals.domain.refused import (
+    Refusal,
+    blocked,
+    frozen,
+    rate_limited,
+    too_many_pending,
+    unjustified,
+)
 from approvals.domain.states import (
     Approval,
     Approved,
@@ -25,33 +33,39 @@ from approvals.domain.states import (
 from approvals.domain.strictjson import canonical
 from approvals.domain.summary import summarize
 from approvals.errors import IdempotencyMismatch, Overloaded
-from approvals.ports import Applied, Duplicate, Record
+from approvals.ports import Applied, Duplicate, Frozen, Full, GiveBack, TooLate, TooMany
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from approvals.domain.call import Call
+    from approvals.domain.limits import Charge
     from approvals.domain.policy.model import Verdict
     from approvals.domain.quorum import Requirement
-    from approvals.domain.rulebook import Rulebook
+    from approvals.domain.strictjson import Json
     from approvals.ports import Clock, Ids, Signals, Store
     from approvals.service.approvals import Approvals
+    from approvals.service.journal import Journal
     from approvals.service.keyring import Keyring
+    from approvals.service.rules import Rules
 
-DENY_MEMORY = timedelta(minutes=5)
-"""How long the same call gets the same denial without a new card."""
 REMEMBERED = timedelta(hours=24)
 """How long an undelivered outcome is kept for its caller, and an earlier run is a fact."""
+COUNTERS_KEPT = timedelta(days=2)
 TRIES = 10
-CHANNELS = ("log",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allowed:
-    """The policy lets the call run; that it did is recorded."""
+    """The policy lets the call run; that it did is recorded.
+
+    `holder` has the room on counters that the call takes, until `Gate.not_sent`.
+    """
 
     verdict: Verdict
+    holder: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,36 +103,53 @@ class Gate:
         *,
         store: Store,
         approvals: Approvals,
-        rulebook: Rulebook,
+        journal: Journal,
+        rules: Rules,
         keyring: Keyring,
         clock: Clock,
         ids: Ids,
         signals: Signals,
-        process: str,
     ) -> None:
         self._store = store
         self._approvals = approvals
-        self._rulebook = rulebook
+        self._journal = journal
+        self._rules = rules
         self._keyring = keyring
         self._clock = clock
         self._ids = ids
         self._signals = signals
-        self._stream = process
 
     def judge(self, call: Call) -> Verdict:
         """What the policy says now; writes nothing."""
-        policy = self._rulebook.policy_of(call.agent, call.server)
-        return not_bound(call.agent, call.server) if policy is None else judge(policy, call)
+        return self._rules.current.judge(call, now=self._clock.now())
 
     def hides(self, agent: str, server: str, tool: str) -> bool:
         """Whether this agent must not learn that the tool exists."""
-        policy = self._rulebook.policy_of(agent, server)
-        return policy is None or is_hidden(policy, tool)
+        policy = self._rules.current.policy_of(agent, server)
+        return policy is None or policy.hides(tool)
+
+    def hides_something(self, agent: str, server: str) -> bool:
+        """Whether this agent sees less of the server than there is."""
+        policy = self._rules.current.policy_of(agent, server)
+        return policy is None or bool(policy.hide)
 
     def other_methods(self, agent: str, server: str) -> bool:
         """Whether the policy lets requests through that are no tool calls: its default."""
-        policy = self._rulebook.policy_of(agent, server)
+        policy = self._rules.current.policy_of(agent, server)
         return policy is not None and policy.default is Ruling.ALLOW
+
+    async def unknown_tool(self, agent: str, server: str, tool: str) -> None:
+        """Record a call of a tool that does not exist for this agent, hidden or not."""
+        await self._journal.unknown_tool(agent, server, tool)
+
+    async def not_sent(self, allowed: Allowed) -> None:
+        """An allowed call did not go out after all: the room it took is free again."""
+        if allowed.verdict.charges:
+            await self._store.apply(GiveBack(holder=allowed.holder), within=MAX_RESULT_WAIT)
+
+    async def drop_counters(self) -> None:
+        """Forget counters whose window ended long ago; nothing is looked up in them any more."""
+        await self._store.drop_counters(before=self._clock.now() - COUNTERS_KEPT)
 
     async def arrive(
         self, call: Call, verdict: Verdict, *, idempotency_key: str | None = None
@@ -136,9 +167,12 @@ class Gate:
             elif last and (arrival := await self._meet(last, call, verdict)):
                 return arrival
             if verdict.requirement is None:
-                return await self._unparked(call, verdict)
-            if arrival := await self._park(call, verdict, identities, idempotency_key):
+                arrival = await self._unparked(call, verdict)
+            else:
+                arrival = await self._park(call, verdict, identities, idempotency_key)
+            if arrival is not None:
                 return arrival
+            verdict = self.judge(call)
         raise Overloaded("The same call is asked by too many at once. Try again.")
 
     async def _meet(self, last: Approval, call: Call, verdict: Verdict) -> Arrival | None:
@@ -149,13 +183,25 @@ class Gate:
                 return Held(approval=last)
             case Released(outcome=Outcome() as outcome) if self._is_waiting(outcome, verdict):
                 return Undelivered(approval=last)
-            case Pending() | Approved() if _refuses(verdict):
-                return None
-            case Pending() | Approved():
-                return await self._attach(last, call, verdict)
-            case Denied(at=at) if verdict.requirement and self._clock.now() - at < DENY_MEMORY:
-                return Refused(refusal=refusal_of(last), approval=last)
+            case Pending() | Approved() if not _refuses(verdict):
+                return await self._stopped(last, call, verdict) or await self._attach(
+                    last, call, verdict
+                )
+            case Denied(at=at) if verdict.requirement and self._remembers(last, at):
+                return await self._stopped(last, call, verdict) or Refused(
+                    refusal=refusal_of(last, self._rules.current.zone), approval=last
+                )
         return None
+
+    def _remembers(self, last: Approval, denied_at: datetime) -> bool:
+        return self._clock.now() - denied_at < last.requirement.deny_memory
+
+    async def _stopped(self, last: Approval, call: Call, verdict: Verdict) -> Refused | None:
+        """Steps 2 and 3 for a call whose approval exists: frozen, or no room on a counter."""
+        freeze = await self._store.freeze_of(server=call.server, agent=call.agent)
+        if freeze is not None:
+            return await self._frozen(call, verdict, freeze.reason)
+        return await self._limited(call, verdict, holder=last.id)
 
     def _is_replay(self, call: Call, last: Approval) -> bool:
         """The same key again: that approval as it is now. Another call under it is refused."""
@@ -181,35 +227,45 @@ class Gate:
             return False
         return self._clock.now() - outcome.at <= REMEMBERED
 
-    async def unknown_tool(self, agent: str, server: str, tool: str) -> None:
-        """Record a call of a tool that does not exist for this agent, hidden or not."""
-        await self._record("call_unknown_tool", agent, {"server": server, "tool": tool})
-
-    async def _unparked(self, call: Call, verdict: Verdict) -> Arrival:
-        """Allowed or refused outright: recorded before it is answered."""
-        detail = {
-            "arguments": self._keyring.hash("arguments", call.arguments),
-            "policy": verdict.policy_hash,
-            "rule": verdict.rule,
-            "server": call.server,
-            "tool": call.tool,
-        }
-        await self._record(f"call_{verdict.ruling}", call.agent, detail)
-        if verdict.ruling is Ruling.ALLOW:
-            return Allowed(verdict=verdict)
-        hidden = verdict.ruling is Ruling.HIDE
-        rule = DEFAULT_DENY if hidden else verdict.rule
-        return Refused(refusal=blocked(verdict.message, rule), hidden=hidden)
-
-    async def _record(self, kind: str, agent: str, detail: dict[str, str]) -> None:
-        fact = Fact(
-            id=self._ids.event(),
-            type=kind,
-            actor=f"agent:{agent}",
-            at=self._clock.now(),
-            detail=detail,
+    async def _unparked(self, call: Call, verdict: Verdict) -> Arrival | None:
+        """Allowed or refused outright, recorded before it is answered; None: judge again."""
+        allowed = verdict.ruling is Ruling.ALLOW
+        answer, holder = await self._journal.judged(
+            f"call_{verdict.ruling}",
+            call,
+            verdict,
+            reserves=verdict.charges if allowed else (),
+            guarded=verdict.ruling is not Ruling.HIDE,
         )
-        await self._store.apply(Record(stream=self._stream, fact=fact), within=MAX_RESULT_WAIT)
+        match answer:
+            case Applied() if allowed:
+                return Allowed(verdict=verdict, holder=holder)
+            case Applied():
+                return _refused(verdict)
+            case Frozen(reason=reason):
+                return await self._frozen(call, verdict, reason)
+            case Full(charge=charge):
+                return await self._full(call, verdict, charge)
+            case TooLate():  # a counter's window ended between judging and writing
+                return None
+        raise Overloaded("The call could not be recorded. Try again.")
+
+    async def _frozen(self, call: Call, verdict: Verdict, reason: str) -> Refused:
+        await self._journal.judged("call_frozen", call, verdict)
+        return Refused(refusal=frozen(reason))
+
+    async def _full(self, call: Call, verdict: Verdict, charge: Charge) -> Refused:
+        await self._journal.judged("call_limited", call, verdict)
+        return Refused(refusal=rate_limited(charge, self._clock.now()))
+
+    async def _limited(
+        self, call: Call, verdict: Verdict, *, holder: str | None = None
+    ) -> Refused | None:
+        """Refuse a call for which a counter has no room now; nothing is taken yet."""
+        if not verdict.charges:
+            return None
+        full = await self._store.full(verdict.charges, holder=holder)
+        return None if full is None else await self._full(call, verdict, full)
 
     async def _park(
         self,
@@ -218,18 +274,27 @@ class Gate:
         identities: Sequence[str],
         idempotency_key: str | None,
     ) -> Arrival | None:
+        if refused := await self._limited(call, verdict):
+            return refused
         earlier = await self._earlier_run(identities)
+        approval = self._new(call, verdict, identities[0], idempotency_key, earlier)
         parking = machine.park(
-            self._new(call, verdict, identities[0], idempotency_key, earlier),
+            approval,
             event_id=self._ids.event(),
+            max_pending=self._rules.current.max_pending(call.agent),
+            hidden=self._hashes(approval),
         )
-        answer = await self._store.apply(parking, within=MAX_RESULT_WAIT)
-        match answer:
+        match await self._store.apply(parking, within=MAX_RESULT_WAIT):
             case Applied():
-                self._signals.changed(parking.approval.id)
+                self._signals.changed(approval.id)
                 return Held(approval=parking.approval, created=True)
             case Duplicate():
                 return None
+            case Frozen(reason=reason):
+                return await self._frozen(call, verdict, reason)
+            case TooMany(most=most):
+                await self._journal.judged("call_too_many_pending", call, verdict)
+                return Refused(refusal=too_many_pending(most))
         raise Overloaded("The call could not be parked. Try again.")
 
     def _new(
@@ -243,6 +308,7 @@ class Gate:
         requirement = verdict.requirement
         assert requirement is not None  # noqa: S101 (arrive parks nothing else)
         now = self._clock.now()
+        hidden = hidden_places(call.shown_arguments, verdict.redact)
         return Approval(
             id=self._ids.approval(),
             call=call,
@@ -253,13 +319,22 @@ class Gate:
             policy_hash=verdict.policy_hash,
             rule=verdict.rule,
             message=verdict.message,
-            summary=summarize(call, template=verdict.summary),
+            summary=summarize(call, template=verdict.summary, hidden=hidden),
             risk=verdict.risk,
-            channels=CHANNELS,
+            channels=self._rules.current.channels_of(requirement),
+            hidden=hidden,
             created_at=now,
             expires_at=now + requirement.timeout,
             earlier_run=earlier,
         )
+
+    def _hashes(self, approval: Approval) -> dict[str, Json]:
+        """What the audit keeps of the values that nobody is shown."""
+        values = values_at(approval.call.shown_arguments, approval.hidden)
+        return {
+            pointer: self._keyring.hash("hidden", canonical(value))
+            for pointer, value in values.items()
+        }
 
     async def _earlier_run(self, identities: Sequence[str]) -> EarlierRun | None:
         since = self._clock.now() - REMEMBERED
@@ -290,6 +365,14 @@ def changed_ground(
     if (asked and asked.hash) != (now and now.hash):
         return CancelReason.DEFINITION_CHANGED
     return None
+
+
+def _refused(verdict: Verdict) -> Refused:
+    if verdict.wants_justification:
+        return Refused(refusal=unjustified(verdict.rule))
+    hidden = verdict.ruling is Ruling.HIDE
+    rule = DEFAULT_DENY if hidden else verdict.rule
+    return Refused(refusal=blocked(verdict.message, rule), hidden=hidden)
 
 
 def _refuses(verdict: Verdict) -> bool:

@@ -15,8 +15,8 @@ from approvals.service.minting import new_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.domain.rulebook import Rulebook
     from approvals.ports import Clock, KeyStore
+    from approvals.service.rules import Rules
 
 REMEMBERED = timedelta(seconds=3)
 """How long a looked-up key is believed; a revoked one is dead everywhere within 5 s."""
@@ -50,9 +50,9 @@ Principal = PersonPrincipal | AgentPrincipal
 class Identity:
     """Keys and the principals behind them."""
 
-    def __init__(self, keys: KeyStore, rulebook: Rulebook, clock: Clock) -> None:
+    def __init__(self, keys: KeyStore, rules: Rules, clock: Clock) -> None:
         self._keys = keys
-        self._rulebook = rulebook
+        self._rules = rules
         self._clock = clock
         self._remembered: dict[str, tuple[datetime, KeyRecord]] = {}
 
@@ -80,7 +80,7 @@ class Identity:
             self._may_make_agent_key(by, agent)
         elif not by.is_admin:
             raise Forbidden("Only an admin makes keys for people.")
-        elif person not in self._rulebook.directory.people:
+        elif person not in self._rules.current.directory.people:
             raise NotFound(f"There is no person {person}.")
         return await self._add(person=person, agent=agent, label=label)
 
@@ -91,7 +91,7 @@ class Identity:
     async def starting_person(self) -> str | None:
         """The starting person, where the loaded file names nobody."""
         name = await self._keys.starting_person()
-        return name if name in self._rulebook.directory.people else None
+        return name if name in self._rules.current.directory.people else None
 
     async def list_keys(self, by: PersonPrincipal) -> Sequence[KeyRecord]:
         """All keys for an admin, else one's own and those of one's agents."""
@@ -107,7 +107,7 @@ class Identity:
         self._remembered.pop(record.sha256, None)
 
     def _may_make_agent_key(self, by: PersonPrincipal, agent: str) -> None:
-        known = self._rulebook.directory.agents.get(agent)
+        known = self._rules.current.directory.agents.get(agent)
         if known is None:
             raise NotFound(f"There is no agent {agent}. Name it in approvals.yaml first.")
         if not by.is_admin and known.owner != by.name:
@@ -115,12 +115,12 @@ class Identity:
 
     def _is_theirs(self, by: PersonPrincipal, record: KeyRecord) -> bool:
         if record.agent is not None:
-            agent = self._rulebook.directory.agents.get(record.agent)
+            agent = self._rules.current.directory.agents.get(record.agent)
             return agent is not None and agent.owner == by.name
         return record.person == by.name
 
     def _owner(self, record: KeyRecord) -> Principal:
-        directory = self._rulebook.directory
+        directory = self._rules.current.directory
         if record.agent is not None and record.agent in directory.agents:
             agent = directory.agents[record.agent]
             return AgentPrincipal(name=agent.name, owner=agent.owner)

@@ -16,6 +16,9 @@ class RandomIds:
     def event(self) -> str:
         return f"evt_{_word()}"
 
+    def freeze(self) -> str:
+        return f"frz_{_word()}"
+
     def token(self) -> str:
         return secrets.token_hex(32)
 

@@ -16,15 +16,19 @@ from weakref import WeakValueDictionary
 from approvals.domain import approval as machine
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.policy.model import Ruling
+from approvals.domain.refusal import frozen_meanwhile, limit_reached
 from approvals.domain.states import Approved, CancelReason, Outcome, Released, ReleaseStatus
 from approvals.domain.strictjson import canonical
-from approvals.errors import IllegalTransition, StoreFailure, Undetermined
-from approvals.ports import Answered, Applied, NotSent, TooLate, Unanswered
+from approvals.errors import IllegalTransition, Overloaded, StoreFailure, Undetermined
+from approvals.ports import Answered, Applied, Frozen, Full, NotSent, Reserve, TooLate, Unanswered
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from approvals.domain.limits import Charge
+    from approvals.domain.policy.model import Verdict
+    from approvals.domain.refused import Refusal
     from approvals.domain.states import Approval, Transition
     from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Upstream
     from approvals.service.approvals import Approvals
@@ -39,10 +43,14 @@ TRIES = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """Where a release has led: `answer` is the tool's own, for whoever waits in this process."""
+    """Where a release has led: `answer` is the tool's own, for whoever waits in this process.
+
+    `refusal`: it stays approved, and why it was not sent.
+    """
 
     approval: Approval
     answer: Answered | None = None
+    refusal: Refusal | None = None
 
 
 class Releases:
@@ -148,34 +156,28 @@ class Releases:
         return transition.after if isinstance(answer, Applied) else None
 
     async def _run(self, approval: Approval, upstream: Upstream) -> Release:
-        if reason := self._ground_lost(approval):
+        verdict = self._gate.judge(approval.call)
+        if ground_lost(approval, verdict):
+            reason = CancelReason.POLICY_CHANGED
             return Release(approval=await self._approvals.withdraw(approval, reason))
         call = approval.call
         if call.definition and await upstream.definition_hash(call.tool) != call.definition.hash:
             reason = CancelReason.DEFINITION_CHANGED
             return Release(approval=await self._approvals.withdraw(approval, reason))
         await upstream.prepare(call.tool, call.arguments)
-        sent = await self._take(approval)
-        if sent is None:
-            return Release(approval=await self._newest(approval))
+        sent = await self._take(approval, verdict)
+        if isinstance(sent, Release):
+            return sent
         outcome = await _send(upstream, sent)
         return await self._finish(sent, outcome)
 
-    def _ground_lost(self, approval: Approval) -> CancelReason | None:
-        """The policy now denies, or asks other people; that it allows outright changes nothing."""
-        verdict = self._gate.judge(approval.call)
-        if verdict.ruling is Ruling.ALLOW:
-            return None
-        if verdict.requirement is None or requirement_hash(verdict.requirement) != requirement_hash(
-            approval.requirement
-        ):
-            return CancelReason.POLICY_CHANGED
-        return None
-
-    async def _take(self, approval: Approval) -> Approval | None:
-        """Commit `sent`; None: it is not ours to send."""
+    async def _take(self, approval: Approval, verdict: Verdict) -> Approval | Release:
+        """Reserve room on counters, then commit `sent`; a Release: it is not ours to send."""
         if not isinstance(approval.state, Approved) or self._closing:
-            return None
+            return Release(approval=await self._newest(approval))
+        if full := await reserve(self._store, approval, verdict):
+            refusal = limit_reached(approval, full, self._clock.now())
+            return Release(approval=approval, refusal=refusal)
         transition = machine.send(
             approval,
             token=self._ids.token(),
@@ -188,12 +190,15 @@ class Releases:
         except Undetermined:
             await self._give_back(transition)
             raise
-        if isinstance(answer, Applied):
-            self._signals.changed(approval.id)
-            return transition.after
-        if isinstance(answer, TooLate):
-            await self._approvals.settle(approval)
-        return None
+        match answer:
+            case Applied():
+                self._signals.changed(approval.id)
+                return transition.after
+            case Frozen(reason=why):
+                return Release(approval=approval, refusal=frozen_meanwhile(approval, why))
+            case TooLate():
+                await self._approvals.settle(approval)
+        return Release(approval=await self._newest(approval))
 
     async def _give_back(self, taken: Transition) -> None:
         """Nobody knows whether `sent` was written, so nothing is sent; say so if it was."""
@@ -250,6 +255,30 @@ class Releases:
         self._running.pop(approval_id, None)
         if not task.cancelled() and (error := task.exception()):
             logger.warning("%s was not sent: %s", approval_id, error)
+
+
+def ground_lost(approval: Approval, verdict: Verdict) -> bool:
+    """The policy now denies, or asks other people; that it allows outright changes nothing."""
+    if verdict.ruling is Ruling.ALLOW:
+        return False
+    asked, now = approval.requirement, verdict.requirement
+    return now is None or requirement_hash(now) != requirement_hash(asked)
+
+
+async def reserve(store: Store, approval: Approval, verdict: Verdict) -> Charge | None:
+    """Take room on every counter of the verdict for this approval; the one that has none.
+
+    Raises Overloaded when a window ended meanwhile: judge again.
+    """
+    if not verdict.charges:
+        return None
+    operation = Reserve(holder=approval.id, charges=verdict.charges)
+    match await store.apply(operation, within=MAX_RESULT_WAIT):
+        case Applied():
+            return None
+        case Full(charge=charge):
+            return charge
+    raise Overloaded("The window of a limit ended at this moment. Try again.")
 
 
 async def _insist(write: Callable[[], Awaitable[object]], what: str) -> None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from approvals.domain.rulebook import Rulebook
     from approvals.ports import Clock, Store
     from approvals.service.approvals import Approvals
+    from approvals.service.caller import CallerReleases
     from approvals.service.delivery import Deliveries
+    from approvals.service.freezes import Freezes
     from approvals.service.gate import Gate
     from approvals.service.identity import Identity
     from approvals.service.release import Releases
+    from approvals.service.rules import Rules
     from approvals.service.waiting import Waiting
 
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Services:
     """What a surface may call."""
 
-    rulebook: Rulebook
+    rules: Rules
     store: Store
     clock: Clock
     identity: Identity
@@ -28,4 +30,6 @@ class Services:
     gate: Gate
     waiting: Waiting
     releases: Releases
+    caller: CallerReleases
+    freezes: Freezes
     deliveries: Deliveries

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from approvals.domain.states import Approval
     from approvals.ports import Store
 
-HOLD = timedelta(seconds=45)
-"""The longest a plain request is held (GATEWAY.md, way 4); TypeScript clients give up at 60 s."""
 MAX_LONG_POLL = timedelta(seconds=55)
 MAX_RESULT_WAIT = timedelta(seconds=10)
 """How long a write may take before nobody waits for its answer any more."""
@@ -60,6 +58,10 @@ class Waiting:
             del self._sleepers[approval_id][woken]
             if not self._sleepers[approval_id]:
                 del self._sleepers[approval_id]
+
+    def waits_for(self, approval_id: str) -> bool:
+        """Whether any request waits for this approval."""
+        return bool(self._sleepers.get(approval_id))
 
     def stop(self) -> None:
         """The service is going down: everybody who waits is answered with how it stands now."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 from approvals.domain.call import Call, Executor, ToolDefinition
 from approvals.domain.chain import Event, Fact, Head
+from approvals.domain.classify import Classified
+from approvals.domain.digest import stage_facts
 from approvals.domain.directory import Assurance
-from approvals.domain.quorum import Requirement, Stage
-from approvals.domain.risk import Category, Level, Risk
+from approvals.domain.freeze import Freeze
+from approvals.domain.protected import classified_facts, requirement_facts
+from approvals.domain.quorum import Gone, Requirement, Stage
+from approvals.domain.risk import UNKNOWN, Category, Level, Risk
 from approvals.domain.states import (
     Answer,
     Approval,
@@ -53,6 +58,9 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "definition_name": definition.name if definition else None,
         "definition_description": definition.description if definition else None,
         "definition_hash": definition.hash if definition else None,
+        "definition_risk": canonical(classified_facts(definition.classified))
+        if definition
+        else None,
         "agent": call.agent,
         "owner": call.owner,
         "session": call.session,
@@ -61,6 +69,7 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "idempotency_key": approval.idempotency_key,
         "digest": approval.digest,
         "requirement": _requirement_text(approval.requirement),
+        "hidden": canonical(approval.hidden),
         "policy_hash": approval.policy_hash,
         "rule": approval.rule,
         "message": approval.message,
@@ -68,7 +77,6 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "risk_level": approval.risk.level,
         "risk_category": approval.risk.category,
         "risk_why": approval.risk.why,
-        "channels": canonical(approval.channels),
         "created_at": approval.created_at,
         "earlier_status": approval.earlier_run.status if approval.earlier_run else None,
         "earlier_at": approval.earlier_run.at if approval.earlier_run else None,
@@ -83,6 +91,10 @@ def changing_columns(approval: Approval) -> dict[str, object]:
         "status": approval.status,
         "open_identity": approval.identity if approval.is_open else None,
         "expires_at": approval.expires_at,
+        "due_at": approval.due_at,
+        "reminded": approval.reminded,
+        "escalated_at": approval.escalated_at,
+        "channels": canonical(approval.channels),
         "head_seq": approval.head.seq,
         "head_hash": approval.head.hash,
         **_NO_STATE,
@@ -150,6 +162,29 @@ def key_row(record: KeyRecord) -> dict[str, object]:
     }
 
 
+def freeze_row(freeze: Freeze) -> dict[str, object]:
+    return {
+        "id": freeze.id,
+        "server": freeze.server,
+        "agent": freeze.agent,
+        "reason": freeze.reason,
+        "person": freeze.by,
+        "created_at": freeze.at,
+        "ended_at": None,
+    }
+
+
+def freeze_of(row: Row) -> Freeze:
+    return Freeze(
+        id=row["id"],
+        server=row["server"],
+        agent=row["agent"],
+        reason=row["reason"],
+        by=row["person"],
+        at=row["created_at"],
+    )
+
+
 def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
     """An approval from its row and the rows of its decisions in order of `seq`."""
     earlier = row["earlier_status"]
@@ -172,6 +207,9 @@ def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
             why=row["risk_why"],
         ),
         channels=tuple(cast("list[str]", _json(row["channels"]))),
+        hidden=tuple(cast("list[str]", _json(row["hidden"]))),
+        reminded=row["reminded"],
+        escalated_at=row["escalated_at"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         earlier_run=EarlierRun(status=ReleaseStatus(earlier), at=row["earlier_at"])
@@ -231,6 +269,7 @@ STATE_COLUMNS = (
     "release_token",
     "release_process",
     "sent_at",
+    "report_by",
     "release_status",
     "release_detail",
     "finished_at",
@@ -238,6 +277,22 @@ STATE_COLUMNS = (
     "result_hash",
     "result_size",
 )
+CHANGING_COLUMNS = frozenset(
+    {
+        "version",
+        "status",
+        "open_identity",
+        "expires_at",
+        "due_at",
+        "reminded",
+        "escalated_at",
+        "channels",
+        "head_seq",
+        "head_hash",
+        *STATE_COLUMNS,
+    }
+)
+"""What a transition writes."""
 _NO_STATE: dict[str, object] = dict.fromkeys(STATE_COLUMNS)
 
 
@@ -257,6 +312,7 @@ def _state_columns(state: State) -> dict[str, object]:
                 "release_token": state.token,
                 "release_process": state.process,
                 "sent_at": state.sent_at,
+                "report_by": state.report_by,
                 "release_status": state.release_status,
                 **(_outcome_columns(state.outcome) if state.outcome else {}),
             }
@@ -297,6 +353,7 @@ def _state(row: Row) -> State:
                 token=row["release_token"],
                 process=row["release_process"],
                 sent_at=row["sent_at"],
+                report_by=row["report_by"],
                 outcome=_outcome(row),
             )
 
@@ -326,6 +383,7 @@ def _call(row: Row) -> Call:
             name=row["definition_name"],
             description=row["definition_description"],
             hash=row["definition_hash"],
+            classified=_classified(row["definition_risk"]),
         )
     return Call(
         executor=Executor(row["executor"]),
@@ -355,29 +413,23 @@ def _decision(row: Row) -> Decision:
     )
 
 
+def _classified(text: str | None) -> Classified:
+    """A definition stored before tools were classified counts as unknown."""
+    if text is None:
+        return Classified(risk=UNKNOWN, because="it was not classified when the call was parked")
+    level, category, why, because = cast("list[str]", _json(text))
+    risk = Risk(level=Level(level), category=Category(category), why=why)
+    return Classified(risk=risk, because=because)
+
+
 def _requirement_text(requirement: Requirement) -> str:
-    return canonical(
-        {
-            "exclude_owner": requirement.exclude_owner,
-            "ordered": requirement.ordered,
-            "stages": [
-                {
-                    "approvers": sorted(stage.approvers),
-                    "assurance": stage.assurance.word,
-                    "deny_threshold": stage.deny_threshold,
-                    "name": stage.name,
-                    "required": stage.required,
-                }
-                for stage in requirement.stages
-            ],
-            "timeout_us": requirement.timeout // timedelta(microseconds=1),
-            "use_within_us": requirement.use_within // timedelta(microseconds=1),
-        }
-    )
+    stages = [stage_facts(stage) for stage in requirement.stages]
+    return canonical({**requirement_facts(requirement), "stages": stages})
 
 
 def _requirement(text: str) -> Requirement:
-    read = cast("Row", _json(text))
+    """Keys that an older version did not write have their defaults."""
+    read = {**requirement_facts(Requirement()), **cast("Row", _json(text))}
     return Requirement(
         stages=tuple(
             Stage(
@@ -386,14 +438,32 @@ def _requirement(text: str) -> Requirement:
                 required=stage["required"],
                 deny_threshold=stage["deny_threshold"],
                 assurance=Assurance[stage["assurance"].upper()],
+                escalates_to=frozenset(stage.get("escalates_to", ())),
             )
             for stage in read["stages"]
         ),
         ordered=read["ordered"],
         exclude_owner=read["exclude_owner"],
-        timeout=timedelta(microseconds=read["timeout_us"]),
-        use_within=timedelta(microseconds=read["use_within_us"]),
+        timeout=_length(read["timeout_us"]),
+        use_within=_length(read["use_within_us"]),
+        release_delay=_length(read["release_delay_us"]),
+        deny_memory=_length(read["deny_memory_us"]),
+        remind_at=tuple(Decimal(part) for part in read["remind_at"]),
+        escalate_after=None
+        if read["escalate_after_us"] is None
+        else _length(read["escalate_after_us"]),
+        escalate_channels=tuple(read["escalate_channels"]),
+        max_timeout=_length(read["max_timeout_us"]),
+        on_requester_gone=Gone(read["on_requester_gone"]),
+        detached=read["detached"],
+        channels=None if read["channels"] is None else tuple(read["channels"]),
+        name_approvers=read["name_approvers"],
+        allow_input=read["allow_input"],
     )
+
+
+def _length(microseconds: int) -> timedelta:
+    return timedelta(microseconds=microseconds)
 
 
 def _json(text: str) -> Json:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlmodel import col
 
+from approvals.domain.call import Executor
 from approvals.domain.states import Status
-from approvals.storage.tables import ApprovalRow, DecisionRow, EventRow, KeyRow
+from approvals.storage.tables import ApprovalRow, DecisionRow, EventRow, FreezeRow, KeyRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ def page(filter_: ListFilter) -> Select:
         (ApprovalRow.agent, filter_.agent),
         (ApprovalRow.server, filter_.server),
         (ApprovalRow.tool, filter_.tool),
+        (ApprovalRow.risk_level, filter_.risk),
     ):
         if value is not None:
             query = query.where(col(column) == value)
@@ -82,8 +84,42 @@ def overdue_approved(*, now: datetime, limit: int) -> Select:
     )
 
 
+def unreported(*, now: datetime, limit: int) -> Select:
+    """Sent by programs that had to report by now, oldest first."""
+    return (
+        sa.select(APPROVALS)
+        .where(col(ApprovalRow.release_status) == "sent", col(ApprovalRow.report_by) <= now)
+        .order_by(col(ApprovalRow.report_by))
+        .limit(limit)
+    )
+
+
+def to_remind(*, now: datetime, limit: int) -> Select:
+    """Pending and due to be told again, oldest first."""
+    return (
+        sa.select(APPROVALS)
+        .where(col(ApprovalRow.status) == Status.PENDING, col(ApprovalRow.due_at) <= now)
+        .order_by(col(ApprovalRow.due_at))
+        .limit(limit)
+    )
+
+
+def freezes() -> Select:
+    """Freezes in force, youngest first."""
+    return (
+        sa.select(FreezeRow.__table__)  # type: ignore[attr-defined]
+        .where(col(FreezeRow.ended_at).is_(None))
+        .order_by(col(FreezeRow.created_at).desc(), col(FreezeRow.id))
+    )
+
+
 def sent(*, limit: int) -> Select:
-    """Releases without an outcome."""
+    """Releases by the gateway without an outcome."""
+    return being_sent(limit=limit).where(col(ApprovalRow.executor) == Executor.GATEWAY)
+
+
+def being_sent(*, limit: int) -> Select:
+    """Releases without an outcome, whoever sends."""
     return (
         sa.select(APPROVALS)
         .where(col(ApprovalRow.release_status) == "sent")

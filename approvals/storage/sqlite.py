@@ -11,16 +11,9 @@ from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from approvals.errors import Unavailable, Undetermined
-from approvals.ports import (
-    Answer,
-    Applied,
-    Conflict,
-    Duplicate,
-    KeyRecord,
-    Page,
-    TooLate,
-)
+from approvals.ports import Answer, KeyRecord, Page
 from approvals.storage import mapping, queries
+from approvals.storage.sqlite_counters import first_full, still_to_take
 from approvals.storage.sqlite_operations import Plain, row_of, work_of
 from approvals.storage.sqlite_rows import (
     COLUMNS,
@@ -42,6 +35,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from approvals.domain.chain import Event
+    from approvals.domain.freeze import Freeze
+    from approvals.domain.limits import Charge
     from approvals.domain.states import Approval
     from approvals.ports import Clock, Delivery, ListFilter, Operation
 
@@ -102,7 +97,7 @@ class SqliteStore:
         answer = await self._write(
             row_of(operation), work_of(operation), within=within, background=background
         )
-        assert isinstance(answer, Applied | Conflict | TooLate | Duplicate)  # noqa: S101
+        assert isinstance(answer, Answer)  # noqa: S101 (work_of answers nothing else)
         return answer
 
     async def approval(self, approval_id: str) -> Approval | None:
@@ -144,6 +139,35 @@ class SqliteStore:
 
     async def sent(self, *, limit: int) -> Sequence[Approval]:
         return await self._approvals(queries.sent(limit=limit))
+
+    async def being_sent(self, *, limit: int) -> Sequence[Approval]:
+        return await self._approvals(queries.being_sent(limit=limit))
+
+    async def unreported(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        return await self._approvals(queries.unreported(now=now, limit=limit))
+
+    async def to_remind(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        return await self._approvals(queries.to_remind(now=now, limit=limit))
+
+    async def full(self, charges: Sequence[Charge], *, holder: str | None = None) -> Charge | None:
+        return await self._hot.run(lambda c: first_full(c, still_to_take(c, holder or "", charges)))
+
+    async def drop_counters(self, *, before: datetime) -> None:
+        def work(connection: sqlite3.Connection, now: datetime) -> None:
+            del now
+            for table in ("counters", "reservations"):
+                sql = f"delete from {table} where ends_at < ?"  # noqa: S608 (no values in it)
+                connection.execute(sql, (to_microseconds(before),))
+
+        await self._submit("counters", work, background=True)
+
+    async def freeze_of(self, *, server: str, agent: str) -> Freeze | None:
+        freezes = await self.freezes()
+        return next((f for f in freezes if f.covers(server=server, agent=agent)), None)
+
+    async def freezes(self) -> Sequence[Freeze]:
+        rows = await self._hot.run(lambda c: select(c, queries.freezes()))
+        return [mapping.freeze_of(row) for row in rows]
 
     async def events(self, approval_id: str) -> Sequence[Event]:
         rows = await self._cold.run(lambda c: select(c, queries.events(approval_id)))

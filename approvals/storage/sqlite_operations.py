@@ -7,17 +7,37 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.chain import Head, link
 from approvals.domain.states import Parking, Transition
-from approvals.ports import Answer, Applied, Conflict, Duplicate, Record, TooLate
+from approvals.ports import (
+    Answer,
+    Applied,
+    Conflict,
+    Duplicate,
+    Freezing,
+    GiveBack,
+    Record,
+    Reserve,
+    Thawing,
+    TooLate,
+    TooMany,
+)
 from approvals.storage import mapping
+from approvals.storage.sqlite_counters import frozen, give_back, holds, reserve
 from approvals.storage.sqlite_rows import UPDATE, bound, insert
-from approvals.storage.tables import ApprovalRow, DecisionRow, EventRow, OutboxRow
+from approvals.storage.tables import (
+    ApprovalRow,
+    DecisionRow,
+    EventRow,
+    FreezeRow,
+    OutboxRow,
+    to_microseconds,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
     from datetime import datetime
 
-    from approvals.domain.chain import Event
+    from approvals.domain.chain import Event, Fact
     from approvals.domain.states import Approval, NoticeKind
     from approvals.ports import Operation
     from approvals.storage.writer import Work
@@ -51,10 +71,19 @@ class _Park:
             return Applied()
         if row is not None:
             return Duplicate(existing_id=row[0])
+        refused = frozen(connection, approval.call.server, approval.call.agent)
+        if no := refused or self._too_many(connection):
+            return no
         insert(connection, ApprovalRow, mapping.approval_row(approval))
         insert(connection, EventRow, mapping.event_row(operation.event))
         _insert_notices(connection, approval, operation.notice, operation.event)
         return Applied()
+
+    def _too_many(self, connection: sqlite3.Connection) -> TooMany | None:
+        agent, most = self.operation.approval.call.agent, self.operation.max_pending
+        sql = "select count(*) from approvals where agent = ? and status = 'pending'"
+        (waiting,) = connection.execute(sql, (agent,)).fetchone()
+        return TooMany(most=most) if waiting >= most else None
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
         return _applied(connection, self.operation.op_id)
@@ -67,7 +96,9 @@ class _Change:
     def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
         op, after = self.operation, self.operation.after
         if (op.valid_from and now < op.valid_from) or (op.valid_until and now >= op.valid_until):
-            return TooLate(now=now)
+            return _applied(connection, op.op_id) or TooLate(now=now)
+        if op.freezable and (refused := frozen(connection, after.call.server, after.call.agent)):
+            return _applied(connection, op.op_id) or refused
         changed = connection.execute(
             UPDATE,
             bound(
@@ -86,6 +117,8 @@ class _Change:
                 "insert or replace into results (approval_id, text) values (?, ?)",
                 (after.id, op.result),
             )
+        if op.gives_back:
+            give_back(connection, after.id)
         if op.notice:
             _insert_notices(connection, after, op.notice, op.event)
         return Applied()
@@ -99,16 +132,78 @@ class _Append:
     operation: Record
 
     def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
-        del now
-        stream = self.operation.stream
-        if _applied(connection, self.operation.op_id):
+        op = self.operation
+        if _applied(connection, op.op_id):
             return Applied()
-        row = connection.execute(
-            "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
-        ).fetchone()
-        head = Head(seq=row[0], hash=row[1]) if row else Head()
-        event = link(head, stream, self.operation.fact)
-        insert(connection, EventRow, mapping.event_row(event))
+        if op.runs and (refused := frozen(connection, *op.runs)):
+            return refused
+        if op.reserves and (no_room := reserve(connection, op.op_id, op.reserves, now)):
+            return no_room
+        _append(connection, op.stream, op.fact)
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return _applied(connection, self.operation.op_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserve:
+    operation: Reserve
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        op = self.operation
+        return reserve(connection, op.holder, op.charges, now) or Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return Applied() if holds(connection, self.operation) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _GiveBack:
+    operation: GiveBack
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        del now
+        give_back(connection, self.operation.holder)
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        del connection  # done twice it does no harm: the second time nothing is there
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Freeze:
+    operation: Freezing
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        del now
+        op = self.operation
+        if _applied(connection, op.op_id):
+            return Applied()
+        insert(connection, FreezeRow, mapping.freeze_row(op.freeze))
+        _append(connection, op.stream, op.fact)
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return _applied(connection, self.operation.op_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thaw:
+    operation: Thawing
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        op = self.operation
+        if _applied(connection, op.op_id):
+            return Applied()
+        ended = connection.execute(
+            "update freezes set ended_at = ? where id = ? and ended_at is null",
+            (to_microseconds(now), op.freeze_id),
+        )
+        if ended.rowcount != 1:
+            return Conflict()
+        _append(connection, op.stream, op.fact)
         return Applied()
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
@@ -124,6 +219,14 @@ def work_of(operation: Operation) -> Work:
             return _Change(operation)
         case Record():
             return _Append(operation)
+        case Reserve():
+            return _Reserve(operation)
+        case GiveBack():
+            return _GiveBack(operation)
+        case Freezing():
+            return _Freeze(operation)
+        case Thawing():
+            return _Thaw(operation)
 
 
 def row_of(operation: Operation) -> str:
@@ -133,8 +236,15 @@ def row_of(operation: Operation) -> str:
             return operation.approval.id
         case Transition():
             return operation.after.id
-        case Record():
-            return operation.op_id
+    return operation.op_id
+
+
+def _append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
+    row = connection.execute(
+        "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
+    ).fetchone()
+    head = Head(seq=row[0], hash=row[1]) if row else Head()
+    insert(connection, EventRow, mapping.event_row(link(head, stream, fact)))
 
 
 def _applied(connection: sqlite3.Connection, op_id: str) -> Applied | None:

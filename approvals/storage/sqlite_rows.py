@@ -14,11 +14,14 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from approvals.storage import mapping
 from approvals.storage.tables import (
     ApprovalRow,
+    CounterRow,
     DecisionRow,
     EventRow,
+    FreezeRow,
     KeyRow,
     Moment,
     OutboxRow,
+    ReservationRow,
     ResultRow,
     StartingPersonRow,
     from_microseconds,
@@ -43,10 +46,13 @@ def _moments(table: type[Any]) -> frozenset[str]:
 
 _TABLES = (
     ApprovalRow,
+    CounterRow,
     DecisionRow,
     EventRow,
+    FreezeRow,
     KeyRow,
     OutboxRow,
+    ReservationRow,
     ResultRow,
     StartingPersonRow,
 )
@@ -57,12 +63,7 @@ INSERT = {
     f"values ({', '.join(':' + name for name in names)})"
     for table, names in COLUMNS.items()
 }
-_CHANGING = [
-    name
-    for name in COLUMNS[ApprovalRow]
-    if name in {"version", "status", "open_identity", "expires_at", "head_seq", "head_hash"}
-    or name in mapping.STATE_COLUMNS
-]
+_CHANGING = [name for name in COLUMNS[ApprovalRow] if name in mapping.CHANGING_COLUMNS]
 UPDATE = (
     f"update approvals set {', '.join(f'{name} = :{name}' for name in _CHANGING)} "  # noqa: S608
     "where id = :_id and version = :_version and status = :_status"

@@ -93,6 +93,8 @@ class ApprovalRow(Table, table=True):
         sa.Index("ix_approvals_status_expires_at", "status", "expires_at"),
         sa.Index("ix_approvals_status_use_by", "status", "use_by"),
         sa.Index("ix_approvals_created_at_id", "created_at", "id"),
+        sa.Index("ix_approvals_status_due_at", "status", "due_at"),
+        sa.Index("ix_approvals_agent_status", "agent", "status"),
     )
 
     id: str = Field(primary_key=True)
@@ -107,6 +109,7 @@ class ApprovalRow(Table, table=True):
     definition_name: str | None = None
     definition_description: str | None = None
     definition_hash: str | None = None
+    definition_risk: str | None = None
     agent: str
     owner: str
     session: str | None = None
@@ -124,8 +127,12 @@ class ApprovalRow(Table, table=True):
     risk_category: str = Field(sa_type=words(Category, "risk_category"))
     risk_why: str
     channels: str
+    hidden: str
     created_at: datetime = Field(sa_type=Moment)
     expires_at: datetime = Field(sa_type=Moment)
+    due_at: datetime | None = Field(default=None, sa_type=Moment)
+    reminded: int
+    escalated_at: datetime | None = Field(default=None, sa_type=Moment)
     earlier_status: str | None = None
     earlier_at: datetime | None = Field(default=None, sa_type=Moment)
     ended_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -136,6 +143,7 @@ class ApprovalRow(Table, table=True):
     release_token: str | None = None
     release_process: str | None = None
     sent_at: datetime | None = Field(default=None, sa_type=Moment)
+    report_by: datetime | None = Field(default=None, sa_type=Moment)
     release_status: str | None = Field(
         default=None,
         index=True,
@@ -214,6 +222,43 @@ class OutboxRow(Table, table=True):
     attempts: int = 0
     done_at: datetime | None = Field(default=None, sa_type=Moment)
     error: str | None = None
+
+
+class CounterRow(Table, table=True):
+    """What has been charged to one counter in one window, in whole units of 10^-18 as text."""
+
+    __tablename__ = "counters"
+
+    key: str = Field(primary_key=True)
+    starts_at: datetime = Field(primary_key=True, sa_type=Moment)
+    ends_at: datetime = Field(sa_type=Moment, index=True)
+    used: str
+
+
+class ReservationRow(Table, table=True):
+    """Who took how much of a counter: the id of an approval, or of a call's event."""
+
+    __tablename__ = "reservations"
+
+    holder: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    starts_at: datetime = Field(primary_key=True, sa_type=Moment)
+    ends_at: datetime = Field(sa_type=Moment, index=True)
+    amount: str
+
+
+class FreezeRow(Table, table=True):
+    """A freeze; in force until `ended_at`."""
+
+    __tablename__ = "freezes"
+
+    id: str = Field(primary_key=True)
+    server: str | None = None
+    agent: str | None = None
+    reason: str
+    person: str
+    created_at: datetime = Field(sa_type=Moment)
+    ended_at: datetime | None = Field(default=None, sa_type=Moment, index=True)
 
 
 class KeyRow(Table, table=True):

@@ -253,7 +253,7 @@ async def test_what_a_program_says_of_the_tool_is_labelled_as_its_words(tmp_path
         stored = await w.services.store.approval(asked["approval"]["id"])
         assert stored is not None
         notes = card(
-            stored, directory=w.services.rulebook.directory, now=w.services.clock.now()
+            stored, directory=w.services.rules.current.directory, now=w.services.clock.now()
         ).notes
         assert 'The calling program says: "Harmless, approved by Treasury"' in notes
         body["definition"] = {"name": "look"}

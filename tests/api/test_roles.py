@@ -26,12 +26,29 @@ EXPECTED: dict[str, dict[str, int]] = {
     | {"other": 404, "bob": 200, "carol": 200},
     "POST /v1/approvals/{id}/cancel": dict.fromkeys(WHO, 403)
     | {"other": 404, "bot": 200, "alice": 200, "carol": 200},
+    **dict.fromkeys(
+        ("POST /v1/approvals/{id}/revoke", "POST /v1/approvals/{id}/extend"),
+        dict.fromkeys(WHO, 403) | {"other": 404, "bob": 200, "carol": 200},
+    ),
+    "POST /v1/approvals/{id}/escalate": dict.fromkeys(WHO, 403)
+    | {"other": 404, "bob": 200, "carol": 200},
+    "POST /v1/approvals/{id}/release": dict.fromkeys(WHO, 403) | {"other": 404, "bot": 200},
+    "POST /v1/approvals/{id}/release/outcome": dict.fromkeys(WHO, 403) | {"other": 404, "bot": 200},
+    "GET /v1/freezes": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
+    "POST /v1/freezes": dict.fromkeys(WHO, 403) | {"carol": 201},
+    "DELETE /v1/freezes/{id}": dict.fromkeys(WHO, 403) | {"carol": 204},
+    "GET /v1/policies": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
+    "POST /v1/policies/reload": dict.fromkeys(WHO, 403) | {"carol": 200},
+    "POST /v1/policies/explain": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "POST /v1/keys": dict.fromkeys(WHO, 403) | {"alice": 201, "carol": 201},
     "GET /v1/keys": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "DELETE /v1/keys/{id}": dict.fromkeys(WHO, 404)
     | {"bot": 403, "other": 403, "alice": 204, "carol": 204},
     "GET /healthz": dict.fromkeys(WHO, 200),
     "GET /readyz": dict.fromkeys(WHO, 200),
+}
+ESCALATING = {
+    "approval": {"escalate": {"after": "10m", "approvers": ["person:dan"]}, "timeout": "15m"}
 }
 OPEN = {"GET /healthz", "GET /readyz"}
 
@@ -59,7 +76,7 @@ async def test_every_mounted_route_is_documented_and_every_documented_one_mounte
 
 @pytest.mark.parametrize("route", EXPECTED)
 async def test_each_role_may_do_exactly_what_the_table_says(tmp_path: Path, route: str) -> None:
-    async with world(tmp_path) as w:
+    async with world(tmp_path, more=ESCALATING) as w:
         w.keys["nobody"], w.keys["wrong"] = "", "agt_wrong"
         for who, expected in EXPECTED[route].items():
             if route not in OPEN and who in {"nobody", "wrong"}:
@@ -77,10 +94,36 @@ async def knock(w: World, route: str, who: str) -> int:
     elif "approvals/{id}" in path:
         approval = await w.parked({"what": f"{who} {path}"})
         path = path.replace("{id}", approval["id"])
-        body = {"digest": approval["digest"]} if path.endswith("/approve") else {}
+        body = await prepared(w, path, approval)
+    elif path == "/v1/freezes" and method == "POST":
+        body = {"agent": "outsider", "reason": "test"}
+    elif path == "/v1/freezes/{id}":
+        asked = {"agent": "outsider", "reason": "test"}
+        made = await w.rest("POST", "/v1/freezes", by="carol", json_body=asked)
+        path = f"/v1/freezes/{made.json()['id']}"
+    elif path == "/v1/policies/explain":
+        body = {"approval_id": (await w.parked({"what": f"{who} {path}"}))["id"]}
     elif path == "/v1/keys" and method == "POST":
         body = {"agent": "bot", "label": "x"}
     elif path == "/v1/keys/{id}":
         made = await w.rest("POST", "/v1/keys", by="carol", json_body={"agent": "bot"})
         path = f"/v1/keys/{made.json()['id']}"
     return (await w.rest(method, path, by=who, json_body=body)).status_code
+
+
+async def prepared(w: World, path: str, approval: dict[str, Any]) -> Any:
+    """The body for a route of one approval, which is first brought to where the route works."""
+    token = {"release_token": "a token of the program".replace(" ", "-")}
+    if path.endswith("/approve"):
+        return {"digest": approval["digest"]}
+    if path.endswith("/extend"):
+        return {"until": approval["requirement"]["latest_deadline"]}
+    if "/release" not in path:
+        return {}
+    await w.approve(approval)
+    taking = {**token, "digest": approval["digest"]}
+    if path.endswith("/release"):
+        return taking
+    path = f"/v1/approvals/{approval['id']}/release"
+    assert (await w.rest("POST", path, by="bot", json_body=taking)).status_code == 200
+    return {**token, "status": "succeeded"}

@@ -241,7 +241,7 @@ def test_a_configuration_that_does_not_load_is_explained_and_nothing_starts(
     (machine.folder / "approvals.yaml").write_text("servers:\n  up: {url: nowhere, odd: 1}\n")
     said = machine.run("serve", code=1)
     assert "approvals.yaml, line 2: /servers/up/odd" in said
-    assert "approvals.yaml, line 2: /servers/up/policy: is missing" in said
+    assert "approvals.yaml, line 2: /servers/up/url: must be" in said
     assert "Traceback" not in said
 
 
@@ -258,6 +258,43 @@ def test_a_second_service_on_the_same_database_does_not_start(running: Machine) 
     assert "Another approvals server already uses" in said
 
 
+def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing(
+    machine: Machine,
+) -> None:
+    config = machine.folder / "approvals.yaml"
+    config.write_text("people: {alice: {}, bob: {}}\n")
+    process = machine.serve()
+    before = configuration(machine)
+    config.write_text("people: {alice: {}, bob: {}, carol: {}}\npeeple: {}\n")
+    process.send_signal(signal.SIGHUP)
+    assert until(machine, problems=1) == {
+        **before,
+        "file": "does not load, the older is used",
+        "problems": 1,
+    }
+    config.write_text("people: {alice: {}, bob: {}, carol: {}}\n")
+    process.send_signal(signal.SIGHUP)
+    assert until(machine, problems=0)["hash"] != before["hash"]
+    assert httpx2.get(f"{machine.url}/readyz", trust_env=False).json()["people"] == 3
+
+
+def configuration(machine: Machine) -> dict[str, object]:
+    found: dict[str, object] = httpx2.get(f"{machine.url}/readyz", trust_env=False).json()[
+        "configuration"
+    ]
+    return found
+
+
+def until(machine: Machine, *, problems: int) -> dict[str, object]:
+    """What `/readyz` says of the configuration once it has so many problems."""
+    for _ in range(200):
+        found = configuration(machine)
+        if found["problems"] == problems:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(found)
+
+
 def test_policy_check_says_how_each_rule_is_read(machine: Machine) -> None:
     policy = {
         "version": "1",
@@ -271,18 +308,19 @@ def test_policy_check_says_how_each_rule_is_read(machine: Machine) -> None:
     }
     (machine.folder / "p.json").write_text(json.dumps(policy))
     said = machine.run("policy", "check", "p.json")
-    assert "hidden   secret_*" in said
-    assert "asks     a → 1 of everyone, 15 min (/tools/a/deny_if/0)" in said
-    assert "denied   b: Human approval needed." in said
-    assert "runs     c" in said
-    assert "warning  /tools/b/deny_if/0/on_deny speaks of approval and only denies" in said
+    assert "secret_*: hidden (/hide/0)" in said
+    assert "a → 1 of everyone, 15 min (/tools/a/deny_if/0)" in said
+    assert "b → denied: Human approval needed. (/tools/b/deny_if/0)" in said
+    assert "c runs (/tools/c)" in said
+    assert "any other tool is denied (/default)" in said
+    assert "warning: /tools/b/deny_if/0/on_deny speaks of approval and only denies" in said
     (machine.folder / "q.json").write_text('{"version":"1"}')
     assert "/default" in machine.run("policy", "check", "q.json", code=1)
 
 
 def test_the_database_says_its_revision_and_is_upgraded(machine: Machine) -> None:
-    assert "at nothing yet, this version needs 0001" in machine.run("db", "current")
-    assert "at 0001, this version needs 0001" in machine.run("db", "upgrade")
+    assert "at nothing yet, this version needs 0002" in machine.run("db", "current")
+    assert "at 0002, this version needs 0002" in machine.run("db", "upgrade")
 
 
 def test_every_command_has_help(machine: Machine) -> None:

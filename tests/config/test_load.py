@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from approvals.config.files import read_file
 from approvals.config.load import load, load_policy, names_people
 from approvals.config.settings import Settings, read_settings
-from approvals.domain.directory import Role
-from approvals.domain.strictjson import Number
+from approvals.domain.directory import HOLD, MAX_PENDING, Role
+from approvals.domain.policy.model import Ruling
+from approvals.domain.strictjson import Number, parse
 from approvals.errors import ConfigurationInvalid
 
 GOOD = """
@@ -57,7 +59,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert book.directory.agents["trader-bot"].owner == "alice"
     policy = book.servers["exchange"].policy
     [rule] = policy.tools["act"].require_approval_if
-    requirement = policy.settings(policy.tools["act"], rule).requirement()
+    requirement = rule.requirement
     assert requirement.stages[0].approvers == {"group:trading"}
     assert requirement.stages[0].required == 2
     assert requirement.timeout == timedelta(minutes=20)
@@ -80,11 +82,14 @@ def test_an_agent_gets_the_policies_of_its_servers_and_no_others(tmp_path: Path)
         (("policy: exchange.json", "policy: none.json"), "none.json: cannot be read"),
         (("policy: exchange.json", "polcy: exchange.json"), "line 5: /servers/exchange/polcy"),
         (("owner: alice", "owner: zoe"), "line 16: /agents/trader-bot/owner: is not one of"),
-        (("owner: alice", "label: x"), "/agents/trader-bot/owner: is missing"),
+        (("owner: alice", "labels: {}"), "/agents/trader-bot/owner: is missing"),
         (("[exchange, notes]", "[exchange, nots]"), "/agents/trader-bot/servers/1: is not one"),
         (("[approver, admin]", "[approver, boss]"), "line 19: /people/bob/roles/1: must be one of"),
         (("[alice, bob, no]", "[alice, bob, zoe]"), "/groups/trading/2: is not one of `people`"),
-        (("person:bob", "person:zoe"), "names person:zoe, who is not in this file"),
+        (
+            ("person:bob", "person:zoe"),
+            "/require_approval_if/0/approval/approvers/0: names person:zoe, who is not in this",
+        ),
         (("person:bob", "bob"), "must be person:NAME, group:NAME or everyone"),
         (("required: 2", "required: 0"), "/approval/required: must be a whole number"),
         (("required: 2", "required: 3"), "whose owner alice does not count"),
@@ -237,3 +242,227 @@ def test_settings_come_from_the_environment_and_all_problems_are_said(tmp_path: 
         )
     assert len(caught.value.problems) == 6
     assert "short" not in str(caught.value)
+
+
+WHOLE = """
+servers:
+  local: {command: run}
+  exchange: {url: 'https://h/', policy: exchange.json}
+  notes: {url: 'https://h/'}
+approval: {channels: ["slack:#first", log], detached: true}
+channels:
+  "webhook:ops": {url: "http://10.0.0.1/", secret: "${S}", allow_private: true}
+  "slack:#first":
+  log: {}
+agents:
+  plain: {servers: [exchange, notes], owner: alice, labels: {desk: spot}, hold: 5s, max_pending: 3}
+  own:
+    servers:
+      exchange: {policy: {version: "1", default: allow}}
+      notes: {policy: exchange.json}
+      local:
+    owner: alice
+    gateway_tools: true
+people: {alice: , bob: }
+timezone: Europe/Berlin
+"""
+ASKS = """{"version": "1", "default": "deny", "tools": {"act": {"require_approval_if": [
+  {"conditions": [], "approval": {"detached": true, "allow_input": true,
+    "channels": ["webhook:ops", "slack:#second"]}}]}}}"""
+ENVIRON = {"S": "a-secret-of-24-characters"}
+
+
+def test_an_agent_may_have_a_policy_of_its_own_on_a_server(tmp_path: Path) -> None:
+    book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
+    assert set(book.overrides) == {("own", "exchange"), ("own", "notes")}
+    assert book.policy_of("plain", "exchange") is book.servers["exchange"].policy
+    own = book.policy_of("own", "exchange")
+    assert own is not None
+    assert own.default is Ruling.ALLOW
+    assert book.policy_of("own", "local") is book.servers["local"].policy
+    assert book.policy_of("plain", "local") is None
+
+
+def test_a_file_that_is_bound_twice_is_one_policy_under_its_written_name(tmp_path: Path) -> None:
+    book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
+    assert book.policy_of("own", "notes") is book.policy_of("plain", "exchange")
+    assert book.servers["exchange"].policy.name == "exchange.json"
+
+
+def test_policies_in_the_file_have_each_a_name_of_their_own(tmp_path: Path) -> None:
+    book = load(written(tmp_path, GOOD), starting_person=None)
+    assert book.servers["notes"].policy.name == "#/servers/notes/policy"
+
+
+def test_the_settings_of_an_agent_and_the_time_zone_are_read(tmp_path: Path) -> None:
+    book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
+    plain = book.directory.agents["plain"]
+    assert (plain.labels, plain.hold, plain.max_pending) == (
+        {"desk": "spot"},
+        timedelta(seconds=5),
+        3,
+    )
+    assert (book.directory.agents["own"].hold, book.max_pending("own")) == (HOLD, MAX_PENDING)
+    assert book.zone == ZoneInfo("Europe/Berlin")
+    assert load(written(tmp_path, GOOD), starting_person=None).zone is UTC
+    assert load(written(tmp_path, GOOD + "timezone: UTC"), starting_person=None).zone is UTC
+
+
+def test_channels_are_the_log_the_declared_ones_and_those_of_slack_that_are_named(
+    tmp_path: Path,
+) -> None:
+    book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
+    assert book.channels == ("log", "webhook:ops", "slack:#first", "slack:#second")
+    assert load(written(tmp_path, GOOD), starting_person=None).channels == ("log",)
+
+
+def test_what_cannot_be_done_yet_is_said_in_file_order_and_the_file_loads(tmp_path: Path) -> None:
+    book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
+    rule = "exchange.json /tools/act/require_approval_if/0"
+    assert book.missing == (
+        "servers.local starts a command, which this version cannot do yet; give it a url",
+        "webhook:ops is a channel that this version cannot tell yet; use log",
+        "slack:#second is a channel that this version cannot tell yet; use log",
+        f"{rule} asks for allow_input, which this version cannot do yet",
+        "slack:#first is a channel that this version cannot tell yet; use log",
+        "approval asks for detached, which this version cannot do yet",
+        "agents.own asks for gateway_tools, which this version cannot do yet",
+    )
+    assert load(written(tmp_path, GOOD), starting_person=None).missing == ()
+
+
+def test_a_setting_of_a_rule_in_the_file_that_cannot_be_done_is_said_with_its_pointer(
+    tmp_path: Path,
+) -> None:
+    text = GOOD.replace("required: 1}", "required: 1, detached: true}")
+    [sentence] = load(written(tmp_path, text), starting_person=None).missing
+    assert sentence == (
+        "/servers/notes/policy/tools/write/require_approval_if/0 asks for detached, which this "
+        "version cannot do yet"
+    )
+
+
+def test_the_hash_is_of_the_file_and_of_every_policy_file(tmp_path: Path) -> None:
+    def hashed(text: str, policy: str = POLICY) -> str:
+        return load(written(tmp_path, text, policy), starting_person=None).hash
+
+    assert hashed(GOOD).startswith("sha256:")
+    assert hashed(GOOD) == hashed(GOOD.replace("no: {}", "no:   {}  # a comment"))
+    assert hashed(GOOD) != hashed(GOOD.replace("timeout: 20m", "timeout: 21m"))
+    assert hashed(GOOD) != hashed(GOOD, POLICY.replace("deny", "allow"))
+
+
+def test_a_configuration_may_be_json(tmp_path: Path) -> None:
+    path = tmp_path / "approvals.json"
+    path.write_text('{"servers": {"x": {"url": "https://h/", "polcy": 1}}}')
+    with pytest.raises(ConfigurationInvalid, match=r"approvals\.json: /servers/x/polcy: is not"):
+        load(path, starting_person=None)
+
+
+def test_an_empty_file_is_a_configuration_with_nothing_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "approvals.yaml"
+    path.write_text("")
+    book = load(path, starting_person="sam")
+    assert (book.servers, book.directory.agents) == ({}, {})
+    assert book.directory.solo
+
+
+def test_a_broken_server_is_no_problem_of_the_agents_that_use_it(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD.replace("https://notes.example/mcp", "ftp://notes"))
+    with pytest.raises(ConfigurationInvalid) as caught:
+        load(path, starting_person=None)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<<: {a: 1}\nb: 2", "line 1: a merge key (<<) is not accepted"),
+        ("a: {'<<': 1}\n7: 2", "line 2: a key must be a text; put it in quotes"),
+        ("true: 1", "line 1: a key must be a text; put it in quotes"),
+        ("a: 1\nnull: 1", "line 2: a key must be a text; put it in quotes"),
+        ("a: 1\n? {b: 1}\n: 2", "line 2: a key must be a text"),
+        ("a: 1\n---\nb: 1", "line 2: a second document begins (---); a file holds one"),
+        ("a:\n  - !!python/object:os.system x", "line 2: a tag (!name) is not accepted"),
+        ("a: !!str 7", "line 1: a tag (!name) is not accepted"),
+        ("a: !hunter2", "put a text that begins with ! in quotes"),
+        ("a: *hunter2", "line 1: an alias (*name) is not accepted"),
+        ('a: "\\ud800"', "line 1: a text has half of a surrogate pair"),
+        ('"a\\0": 1', "line 1: a key has a NUL character"),
+        ('a: "\\Uffffffff"', "is not YAML"),
+        ("a: b: c", "line 1: is not YAML: mapping values are not allowed here"),
+        ("a: &x 1\nb: [*x, *x]", "line 2: an alias (*name) is not accepted"),
+    ],
+)
+def test_yaml_that_says_more_than_it_shows_is_refused_in_a_sentence(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationInvalid) as caught:
+        read_file(path)
+    assert any(said in problem for problem in caught.value.problems), caught.value.problems
+    assert all(problem.startswith(str(path)) for problem in caught.value.problems)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_problems_of_yaml_are_said_all_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: !x 1\n<<: 2\n7: 3\na: 4\n")
+    with pytest.raises(ConfigurationInvalid) as caught:
+        read_file(path)
+    assert len(caught.value.problems) == 4
+
+
+def test_a_path_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match="is no path"):
+        read_file(tmp_path / "a\0b")
+
+
+def test_yaml_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: " + "[" * 70 + "]" * 70)
+    with pytest.raises(ConfigurationInvalid, match="line 1: is nested too deeply"):
+        read_file(path)
+
+
+def test_a_policy_file_that_is_read_by_itself_is_named_after_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(POLICY)
+    policy, document = load_policy(path)
+    assert policy.name == str(path)
+    assert document.value == parse(POLICY.encode())
+
+
+def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "exchange.json").write_text(POLICY)
+    path = tmp_path / "approvals.yaml"
+    path.write_text(
+        """
+servers:
+  exchange:
+    command: uvx
+    args: [exchange-mcp]
+    env: { API_KEY: "${EXCHANGE_KEY}" }
+    policy: policies/exchange.json
+agents:
+  trader-bot: { servers: [exchange], owner: alice }
+people:
+  alice: { slack: U024BE7LH }
+  bob: { slack: U0G9QF9C6, email: bob@example.com, roles: [approver, admin] }
+  carol: { slack: U07KXQ2LM }
+groups:
+  trading: [alice, bob, carol]
+approval:
+  approvers: ["group:trading"]
+  timeout: 15m
+  channels: ["slack:#trading-approvals"]
+channels:
+  "webhook:ops": { url: "https://ops.example.com/hook", secret: "${OPS_SECRET}" }
+"""
+    )
+    environ = {"EXCHANGE_KEY": "k", "OPS_SECRET": "o" * 24}
+    book = load(path, starting_person=None, environ=environ)
+    assert book.channels == ("log", "webhook:ops", "slack:#trading-approvals")
+    assert len(book.missing) == 3

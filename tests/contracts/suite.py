@@ -59,7 +59,11 @@ def now() -> datetime:
 
 
 def parking(
-    identity: str | None = None, *, lasts: timedelta = timedelta(minutes=15), **changes: object
+    identity: str | None = None,
+    *,
+    lasts: timedelta = timedelta(minutes=15),
+    max_pending: int = 100_000,
+    **changes: object,
 ) -> Parking:
     created = now()
     changes = {"created_at": created, **changes}
@@ -69,7 +73,7 @@ def parking(
         expires_at=created + lasts,
         **changes,  # type: ignore[arg-type]
     )
-    return machine.park(replace(asked, head=Head()), event_id=IDS.event())
+    return machine.park(replace(asked, head=Head()), event_id=IDS.event(), max_pending=max_pending)
 
 
 def approving(asked: Approval, person: str = "bob") -> Transition:

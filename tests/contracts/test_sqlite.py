@@ -21,6 +21,7 @@ from approvals.storage.clock import SystemClock
 from approvals.storage.migrations import upgrade
 from approvals.storage.sqlite import SqliteStore
 from tests.contracts.suite import StoreContract, approving, do, is_whole, parked, parking
+from tests.contracts.suite_counters import CounterContract
 
 pytestmark = pytest.mark.anyio
 
@@ -36,8 +37,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await engine.close()
 
 
-class TestSqlite(StoreContract):
-    """The suite, unchanged."""
+class TestSqlite(StoreContract, CounterContract):
+    """The suites, unchanged."""
 
 
 async def test_a_second_server_on_the_same_database_is_refused(

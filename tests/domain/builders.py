@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.approval import park
-from approvals.domain.call import Call, Executor, canonical_arguments
+from approvals.domain.call import Call, Executor, ToolDefinition, canonical_arguments
+from approvals.domain.classify import classify
 from approvals.domain.digest import digest
 from approvals.domain.directory import Agent, Assurance, Directory, Person, Role
 from approvals.domain.quorum import Requirement
@@ -49,6 +50,14 @@ def call(arguments: dict[str, Json] | None = None, **changes: object) -> Call:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
+def defined(description: str = "", **changes: object) -> ToolDefinition:
+    """What the server says of a tool `t`."""
+    base = ToolDefinition(
+        name="t", description=description, hash="sha256:d", classified=classify("t")
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
 def approval(requirement: Requirement | None = None, **changes: object) -> Approval:
     """A parked call, asked at noon, denied at 12:15 if nobody answers."""
     asked, required = call(), requirement or Requirement()
@@ -67,7 +76,7 @@ def approval(requirement: Requirement | None = None, **changes: object) -> Appro
         created_at=NOON,
         expires_at=NOON + required.timeout,
     )
-    return park(replace(base, **changes), event_id="evt_0").approval  # type: ignore[arg-type]
+    return park(replace(base, **changes), event_id="evt_0", max_pending=20).approval  # type: ignore[arg-type]
 
 
 def decision(

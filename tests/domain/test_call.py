@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from approvals.domain.call import MAX_ARGUMENTS, canonical_arguments, read_definition
+from approvals.domain.call import (
+    MAX_ARGUMENTS,
+    MAX_DESCRIPTION,
+    canonical_arguments,
+    read_definition,
+)
+from approvals.domain.risk import Category
 from approvals.domain.strictjson import Json, Number, parse
 from approvals.errors import InvalidArguments
 from tests.domain.builders import call
@@ -88,3 +94,25 @@ def test_a_definition_without_a_text_as_description_has_an_empty_one(
 def test_a_definition_without_a_name_is_refused(name: dict[str, Json]) -> None:
     with pytest.raises(InvalidArguments):
         read_definition(name)
+
+
+def test_how_bad_a_tool_is_comes_from_its_definition_else_from_its_bare_name() -> None:
+    read = read_definition({"name": "tidy_up", "description": "Deletes all files of a user."})
+    assert call(tool="tidy_up", definition=read).classified == read.classified
+    assert read.classified.risk.category is Category.DESTRUCTIVE
+    assert call(tool="get_price").classified.risk.category is Category.READ
+    assert call(tool="get_price").classified is call(tool="get_price").classified
+
+
+def test_annotations_raise_the_risk_of_a_definition_and_never_lower_it() -> None:
+    worse = read_definition({"name": "get_price", "annotations": {"destructiveHint": True}})
+    better = read_definition({"name": "delete_user", "annotations": {"readOnlyHint": True}})
+    assert worse.classified.risk.category is Category.DESTRUCTIVE
+    assert better.classified.risk.category is Category.DESTRUCTIVE
+
+
+def test_of_a_long_description_the_beginning_is_kept_and_all_of_it_is_hashed() -> None:
+    one, other = ("x" * MAX_DESCRIPTION + end for end in ("a", "b"))
+    read = [read_definition({"name": "t", "description": said}) for said in (one, other)]
+    assert {len(definition.description) for definition in read} == {MAX_DESCRIPTION}
+    assert read[0].hash != read[1].hash

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from approvals.domain.approval import cancel, decide, expire, finish, lapse, send
-from approvals.domain.call import ToolDefinition
 from approvals.domain.card import (
     ArgumentLine,
     card,
@@ -31,7 +30,7 @@ from approvals.domain.states import (
     ReleaseStatus,
 )
 from approvals.domain.strictjson import Json, Number
-from tests.domain.builders import MINUTE, NOON, PEOPLE, approval, call, decision
+from tests.domain.builders import MINUTE, NOON, PEOPLE, approval, call, decision, defined
 
 LATER = NOON + MINUTE
 BOTH = Requirement(stages=(Stage(required=2),))
@@ -191,7 +190,7 @@ def test_why_it_matters_is_always_said() -> None:
 
 
 def test_what_is_unusual_comes_first_and_what_others_say_comes_last_and_labelled() -> None:
-    said = ToolDefinition(name="t", description="Cancel an\n active  order.", hash="sha256:d")
+    said = defined("Cancel an\n active  order.")
     asked = approval(
         Requirement(exclude_owner=False),
         call=call(definition=said, justification='Stale.\u202e "Trust" me.'),
@@ -215,7 +214,7 @@ def test_solo_mode_is_said_on_the_card() -> None:
 
 
 def test_a_long_description_is_cut_and_an_empty_one_left_out() -> None:
-    long = ToolDefinition(name="t", description="x" * 301, hash="sha256:d")
+    long = defined("x" * 301)
     asked = approval(call=call(definition=long))
     assert notes(asked)[-1] == f'The server says: "{"x" * 299}…"'
     empty = replace(long, description="")
@@ -263,7 +262,7 @@ def test_a_long_description_is_cut_and_an_empty_one_left_out() -> None:
     ],
 )
 def test_what_became_of_the_call_is_one_line(after: Approval, line: str) -> None:
-    assert outcome_line(after) == line
+    assert outcome_line(after, LATER) == line
 
 
 def test_the_deadline_counts_down_and_is_gone_once_somebody_has_decided() -> None:

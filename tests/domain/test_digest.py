@@ -8,15 +8,21 @@ from datetime import timedelta
 
 import pytest
 
-from approvals.domain.call import Call, Executor, ToolDefinition, canonical_arguments
-from approvals.domain.digest import digest, identity_text, requirement_hash, sha256
+from approvals.domain.call import Call, Executor, canonical_arguments
+from approvals.domain.digest import (
+    digest,
+    identity_text,
+    requirement_hash,
+    sha256,
+    stage_facts,
+)
 from approvals.domain.directory import Assurance
-from approvals.domain.quorum import Requirement, Stage
+from approvals.domain.quorum import Gone, Requirement, Stage
 from approvals.domain.strictjson import Number, parse, quoted
-from tests.domain.builders import call
+from tests.domain.builders import call, defined
 
 ASKED = call()
-DEFINED = ToolDefinition(name="binance_us_cancel_order", description="Cancel.", hash="sha256:d")
+DEFINED = defined("Cancel.", name="binance_us_cancel_order")
 
 IN_BOTH = {
     "agent": {"agent": "other-bot"},
@@ -92,6 +98,7 @@ def test_who_owns_the_agent_or_what_it_says_changes_neither(change: dict[str, ob
         Requirement(stages=(Stage(required=2),)),
         Requirement(stages=(Stage(deny_threshold=2),)),
         Requirement(stages=(Stage(assurance=Assurance.WEB),)),
+        Requirement(stages=(Stage(escalates_to=frozenset({"person:carol"})),)),
     ],
 )
 def test_who_has_to_approve_changes_the_digest(other: Requirement) -> None:
@@ -114,9 +121,33 @@ def test_stages_are_hashed_in_their_order_and_approvers_sorted() -> None:
     assert requirement_hash(Requirement(stages=(stage,))) == sha256(text)
 
 
-def test_timeouts_do_not_change_the_digest() -> None:
-    longer = Requirement(timeout=timedelta(hours=1), use_within=timedelta(hours=1))
-    assert of(ASKED, longer) == of()
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Requirement(timeout=HOUR, use_within=HOUR, max_timeout=HOUR),
+        Requirement(release_delay=HOUR, deny_memory=HOUR),
+        Requirement(remind_at=(), escalate_after=HOUR, escalate_channels=("log",)),
+        Requirement(channels=("log",), on_requester_gone=Gone.CANCEL, detached=True),
+        Requirement(name_approvers=True, allow_input=True),
+    ],
+)
+def test_times_channels_and_the_rest_do_not_change_the_digest(other: Requirement) -> None:
+    assert of(ASKED, other) == of()
+
+
+def test_whoever_joins_by_an_escalation_is_hashed_with_the_stage() -> None:
+    stage = Stage(escalates_to=frozenset({"person:dan", "person:carol"}))
+    assert stage_facts(stage) == {
+        "approvers": ["everyone"],
+        "assurance": "slack",
+        "deny_threshold": 1,
+        "escalates_to": ["person:carol", "person:dan"],
+        "name": "",
+        "required": 1,
+    }
 
 
 def test_one_and_one_point_nought_are_different_calls() -> None:

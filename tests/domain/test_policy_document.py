@@ -1,115 +1,113 @@
-"""Reading a policy: the published ones unchanged, and every problem of a bad one at its place."""
+"""Reading a policy: what each key of a document means."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from approvals.domain.policy.document import asks_for_approval, near_misses, read_policy
-from approvals.domain.policy.model import ApprovalSettings, Policy, Rule, Ruling, ToolPolicy
-from approvals.domain.policy.reading import Place, Problems
+from approvals.domain.digest import sha256
+from approvals.domain.limits import Limit, Scope, scaled
+from approvals.domain.policy.conditions import Condition, Op
+from approvals.domain.policy.document import ask_policy, read_policy
+from approvals.domain.policy.model import AskingRule, Rule, ToolPolicy
+from approvals.domain.policy.paths import Path, Root
+from approvals.domain.policy.settings import ApprovalSettings
+from approvals.domain.quorum import Requirement, Stage
 from approvals.domain.risk import UNKNOWN, Category, Level, risk_of
-from approvals.domain.strictjson import Json, parse
-from approvals.errors import ConfigurationInvalid
-
-
-def policy(text: str, *, fallback: ApprovalSettings | None = None) -> Policy:
-    return read_policy(parse(text.encode()), source="policy.json", fallback=fallback)
-
-
-def problems(text: str) -> tuple[str, ...]:
-    with pytest.raises(ConfigurationInvalid) as refused:
-        policy(text)
-    assert refused.value.source == "policy.json"
-    return refused.value.problems
-
-
-def pointers(text: str) -> list[str]:
-    return [problem.partition(": ")[0] for problem in problems(text)]
+from approvals.domain.strictjson import Json, Number, parse
+from tests.domain.policies import ASKS, HEAD, policy, read
 
 
 def tool(entry: str) -> ToolPolicy:
-    read = policy(f'{{"version": "1", "default": "deny", "tools": {{"t": {entry}}}}}')
-    return read.tools["t"]
+    return read(f'{{{HEAD}, "tools": {{"t": {entry}}}}}').tools["t"]
 
 
-@pytest.mark.parametrize(
-    "name", ["binance_us_cancel_order", "binance_us_cust_cancel_orders_symbol"]
-)
-def test_the_published_policies_that_ask_a_person_are_read_so(name: str) -> None:
-    read = policy(
-        f"""
-        {{ "version": "1", "default": "deny",
-          "tools": {{ "{name}": {{ "deny_if": [ {{ "conditions": [],
-            "on_deny": "Requires human approval." }} ] }} }} }}
-        """
-    )
-    assert read.default is Ruling.DENY
-    assert read.tools == {
-        name: ToolPolicy(
-            pointer=f"/tools/{name}",
-            require_approval_if=(Rule(pointer=f"/tools/{name}/deny_if/0", message=""),),
-        )
-    }
+def large(value: Json, op: Op = Op.GT) -> tuple[Condition, ...]:
+    path = Path(text="args.quantity", root=Root.ARGS, steps=("quantity",))
+    return (Condition(path=path, op=op, value=value),)
 
 
-@pytest.mark.parametrize(
-    "name", ["binance_us_cust_cancel_order", "cancel_order", "BinanceSpotCancelOpenTWAPOrder"]
-)
-def test_the_published_policies_that_hide_a_tool_are_read_so(name: str) -> None:
-    read = policy(f'{{ "version": "1", "default": "deny", "hide": [ "{name}" ] }}')
-    assert (read.default, read.hide, read.tools) == (Ruling.DENY, (name,), {})
-
-
-def test_a_policy_keeps_its_settings_and_those_behind_it() -> None:
+def test_the_settings_of_policy_and_file_reach_every_rule_that_asks() -> None:
     behind = ApprovalSettings(required=3)
-    read = policy(
-        '{"version": "1", "default": "allow", "approval": {"approvers": ["everyone"]}}',
+    rules = read(
+        f'{{{HEAD}, "approval": {{"approvers": ["group:trading"]}}, '
+        '"tools": {"t": {"action": "require_approval"}}}',
         fallback=behind,
     )
-    assert read.default is Ruling.ALLOW
-    assert read.approval == ApprovalSettings(approvers=frozenset({"everyone"}))
-    assert read.fallback is behind
+    (rule,) = rules.tools["t"].require_approval_if
+    assert rule.requirement == Requirement(
+        stages=(Stage(approvers=frozenset({"group:trading"}), required=3),)
+    )
 
 
 def test_the_hash_is_of_the_meaning_and_not_of_the_spelling() -> None:
-    one = policy('{"version": "1", "default": "deny", "tools": {}}')
-    same = policy('{ "tools":{}, "default" : "deny","version":"1" }')
-    other = policy('{"version": "1", "default": "allow", "tools": {}}')
+    one = read('{"version": "1", "default": "deny", "tools": {}}')
+    same = read('{ "tools":{}, "default" : "deny","version":"1" }')
+    other = read('{"version": "1", "default": "allow", "tools": {}}')
     assert one.hash == same.hash
     assert one.hash != other.hash
 
 
 def test_every_key_of_a_tool_is_read() -> None:
-    read = tool(
+    entry = tool(
         """
-        {"deny_if": [{"conditions": [], "on_deny": "Never."}],
-         "require_approval_if": [{"conditions": [], "message": "Large.",
+        {"require": [{"conditions": [{"path": "args.quantity", "op": "gt", "value": 0}],
+                      "on_deny": "Nothing."}],
+         "deny_if": [{"conditions": [{"path": "args.quantity", "op": "gt", "value": 5}],
+                      "on_deny": "Never."}],
+         "require_approval_if": [{"conditions": [{"path": "args.quantity", "op": "gt",
+                                                  "value": 0.5}],
+           "message": "Large.",
            "approval": {"approvers": ["group:trading", "person:bob"], "required": 2,
                         "timeout": "30m"}}],
+         "limits": [{"counter": "orders", "window": "hour", "max": 20, "scope": "agent"}],
+         "rate_limit": {"max": 10, "window": 60},
          "approval": {"timeout": "1h"},
          "summary": "Sell {symbol}",
+         "redact": ["args.api_secret"],
+         "justification": "required",
          "risk": {"level": "low", "category": "Financial", "why": "small."}}
         """
     )
-    assert read == ToolPolicy(
+    assert entry == ToolPolicy(
         pointer="/tools/t",
-        deny_if=(Rule(pointer="/tools/t/deny_if/0", message="Never."),),
+        require=(Rule(pointer="/tools/t/require/0", message="Nothing.", conditions=large(0)),),
+        deny_if=(Rule(pointer="/tools/t/deny_if/0", message="Never.", conditions=large(5)),),
         require_approval_if=(
-            Rule(
+            AskingRule(
                 pointer="/tools/t/require_approval_if/0",
                 message="Large.",
-                approval=ApprovalSettings(
-                    approvers=frozenset({"group:trading", "person:bob"}),
-                    required=2,
+                conditions=large(Number("0.5")),
+                requirement=Requirement(
+                    stages=(
+                        Stage(approvers=frozenset({"group:trading", "person:bob"}), required=2),
+                    ),
                     timeout=timedelta(minutes=30),
                 ),
             ),
         ),
-        approval=ApprovalSettings(timeout=timedelta(hours=1)),
+        limits=(
+            Limit(
+                pointer="/tools/t/limits/0",
+                counter="orders",
+                window=timedelta(hours=1),
+                max_=scaled(20),
+                scope=Scope.AGENT,
+            ),
+            Limit(
+                pointer="/tools/t/rate_limit",
+                counter="rate_limit t",
+                window=timedelta(minutes=1),
+                max_=scaled(10),
+                scope=Scope.GRANT,
+            ),
+        ),
         summary="Sell {symbol}",
+        redact=(Path(text="args.api_secret", root=Root.ARGS, steps=("api_secret",)),),
         risk=risk_of(Category.FINANCIAL, level=Level.LOW, why="small."),
+        justification=True,
     )
 
 
@@ -127,26 +125,42 @@ def test_an_empty_tool_has_no_rules() -> None:
             (Rule(pointer="/tools/t/action", message="Never."),),
             (),
         ),
-        ('{"action": "require_approval"}', (), (Rule(pointer="/tools/t/action", message=""),)),
+        (
+            '{"action": "require_approval"}',
+            (),
+            (AskingRule(pointer="/tools/t/action", message="", requirement=Requirement()),),
+        ),
     ],
 )
 def test_the_short_form_action_is_read(
     action: str, denials: tuple[Rule, ...], approvals: tuple[Rule, ...]
 ) -> None:
-    read = tool(action)
-    assert (read.deny_if, read.require_approval_if) == (denials, approvals)
+    entry = tool(action)
+    assert (entry.deny_if, entry.require_approval_if) == (denials, approvals)
 
 
-def test_approval_rules_come_in_the_order_published_own_action() -> None:
-    read = tool(
-        '{"action": "require_approval", "require_approval_if": [{"conditions": []}], '
-        '"deny_if": [{"conditions": [], "on_deny": "requires human approval"}]}'
+def test_approval_rules_come_in_the_order_published_own_action_and_those_of_all_tools() -> None:
+    rules = policy(
+        {
+            "action": "require_approval",
+            "require_approval_if": [{"conditions": []}],
+            "deny_if": [{"conditions": [], "on_deny": "requires human approval"}],
+        },
+        all_tools={"deny_if": [ASKS]},
     )
-    assert [rule.pointer for rule in read.require_approval_if] == [
+    assert [rule.pointer for rule in rules.tools["t"].require_approval_if] == [
         "/tools/t/deny_if/0",
         "/tools/t/require_approval_if/0",
         "/tools/t/action",
+        "/all_tools/deny_if/0",
     ]
+
+
+def test_the_published_wording_as_a_message_says_nothing_more() -> None:
+    entry = tool(
+        '{"require_approval_if": [{"conditions": [], "message": "Requires human approval."}]}'
+    )
+    assert entry.require_approval_if[0].message == ""
 
 
 @pytest.mark.parametrize(
@@ -172,174 +186,30 @@ def test_what_a_risk_leaves_out_is_taken_from_our_table(risk: str, meant: object
     ],
 )
 def test_a_duration_is_a_number_and_a_unit(timeout: str, meant: timedelta) -> None:
-    assert tool(f'{{"approval": {{"timeout": "{timeout}"}}}}').approval.timeout == meant
+    entry = tool(f'{{"action": "require_approval", "approval": {{"timeout": "{timeout}"}}}}')
+    assert entry.require_approval_if[0].requirement.timeout == meant
 
 
-@pytest.mark.parametrize(
-    ("on_deny", "asks"),
-    [
-        ("Requires human approval.", True),
-        ("requires human approval", True),
-        ("  REQUIRES   Human\tapproval . ", True),
-        ("Requires approval.", False),
-        ("Requires human approval!", False),
-        ("Never requires human approval.", False),
-        ("", False),
-    ],
-)
-def test_only_the_published_wording_asks_for_a_person(on_deny: str, asks: bool) -> None:
-    assert asks_for_approval(on_deny) is asks
+def test_a_policy_that_names_no_all_tools_asks_nothing_of_unlisted_ones() -> None:
+    assert policy().unlisted == ToolPolicy(pointer="(default allow)")
 
 
-# Where a document is wrong, and the JSON pointers that say so. `T` stands for a good beginning.
-HEAD = '"version": "1", "default": "deny"'
-MALFORMED = {
-    "[]": [
-        "(the document)",
-        "/version",
-        "/default",
-    ],
-    "null": ["(the document)", "/version", "/default"],
-    "{}": ["/version", "/default"],
-    '{"version": "1"}': ["/default"],
-    '{"default": "deny"}': ["/version"],
-    '{"version": 1, "default": "deny"}': ["/version"],
-    '{"version": "2", "default": "deny"}': ["/version"],
-    '{"version": "1", "default": "hide"}': ["/default"],
-    '{"version": "1", "default": "require_approval"}': ["/default"],
-    '{"version": "1", "default": true}': ["/default"],
-    '{"version": "1", "default": ["deny"]}': ["/default"],
-    '{T, "default_": 1}': ["/default_"],
-    '{T, "a/b~c": 1}': ["/a~1b~0c"],
-    '{T, "a\\u202eb": 1}': [r"/a\u202eb"],
-    '{T, "hide": "withdraw_*"}': ["/hide"],
-    '{T, "hide": {"a": 1}}': ["/hide"],
-    '{T, "hide": ["a", 1, null]}': ["/hide/1", "/hide/2"],
-    '{T, "tools": []}': ["/tools"],
-    '{T, "tools": {"a": null}}': ["/tools/a"],
-    '{T, "tools": {"a": "allow"}}': ["/tools/a"],
-    '{T, "tools": {"withdraw_*": {}}}': ["/tools/withdraw_*"],
-    '{T, "tools": {"a/b": {"denyif": []}}}': ["/tools/a~1b/denyif"],
-    '{T, "tools": {"a": {"deny_if": {}}}}': ["/tools/a/deny_if"],
-    '{T, "tools": {"a": {"deny_if": [1]}}}': [
-        "/tools/a/deny_if/0",
-        "/tools/a/deny_if/0/conditions",
-    ],
-    '{T, "tools": {"a": {"deny_if": [{"on_deny": "No."}]}}}': ["/tools/a/deny_if/0/conditions"],
-    '{T, "tools": {"a": {"deny_if": [{"conditions": [], "on_deny": 5}]}}}': [
-        "/tools/a/deny_if/0/on_deny"
-    ],
-    '{T, "tools": {"a": {"deny_if": [{"conditions": {}, "on_deny": "No."}]}}}': [
-        "/tools/a/deny_if/0/conditions"
-    ],
-    '{T, "tools": {"a": {"deny_if": [{"conditions": [{"path": "args.x"}]}]}}}': [
-        "/tools/a/deny_if/0/conditions"
-    ],
-    '{T, "tools": {"a": {"deny_if": [{"conditions": [], "message": "No."}]}}}': [
-        "/tools/a/deny_if/0/message"
-    ],
-    '{T, "tools": {"a": {"require_approval_if": true}}}': ["/tools/a/require_approval_if"],
-    '{T, "tools": {"a": {"require_approval_if": [{}]}}}': [
-        "/tools/a/require_approval_if/0/conditions"
-    ],
-    '{T, "tools": {"a": {"require_approval_if": [{"conditions": [], "on_deny": "No."}]}}}': [
-        "/tools/a/require_approval_if/0/on_deny"
-    ],
-    '{T, "tools": {"a": {"require_approval_if": [{"conditions": [], "message": []}]}}}': [
-        "/tools/a/require_approval_if/0/message"
-    ],
-    '{T, "tools": {"a": {"action": "ask"}}}': ["/tools/a/action"],
-    '{T, "tools": {"a": {"action": "hide"}}}': ["/tools/a/action"],
-    '{T, "tools": {"a": {"action": null}}}': ["/tools/a/action"],
-    '{T, "tools": {"a": {"reason": "Because."}}}': ["/tools/a/reason"],
-    '{T, "tools": {"a": {"action": "deny", "reason": 1}}}': ["/tools/a/reason"],
-    '{T, "tools": {"a": {"summary": 1}}}': ["/tools/a/summary"],
-    '{T, "tools": {"a": {"risk": "high"}}}': ["/tools/a/risk"],
-    '{T, "tools": {"a": {"risk": {"level": "severe"}}}}': ["/tools/a/risk/level"],
-    '{T, "tools": {"a": {"risk": {"category": "read"}}}}': ["/tools/a/risk/category"],
-    '{T, "tools": {"a": {"risk": {"why": 1, "who": 2}}}}': [
-        "/tools/a/risk/who",
-        "/tools/a/risk/why",
-    ],
-    '{T, "approval": "trading"}': ["/approval"],
-    '{T, "approval": {"quorum": 2}}': ["/approval/quorum"],
-    '{T, "approval": {"required": 0}}': ["/approval/required"],
-    '{T, "approval": {"required": -1}}': ["/approval/required"],
-    '{T, "approval": {"required": true}}': ["/approval/required"],
-    '{T, "approval": {"required": 1.0}}': ["/approval/required"],
-    '{T, "approval": {"required": "1"}}': ["/approval/required"],
-    '{T, "approval": {"timeout": 900}}': ["/approval/timeout"],
-    '{T, "approval": {"timeout": "0s"}}': ["/approval/timeout"],
-    '{T, "approval": {"timeout": "15 m"}}': ["/approval/timeout"],
-    '{T, "approval": {"timeout": "15m\\n"}}': ["/approval/timeout"],
-    '{T, "approval": {"timeout": "1.5h"}}': ["/approval/timeout"],
-    '{T, "approval": {"timeout": "8d"}}': ["/approval/timeout"],
-    '{T, "approval": {"timeout": "9999999d"}}': ["/approval/timeout"],
-    '{T, "approval": {"approvers": []}}': ["/approval/approvers"],
-    '{T, "approval": {"approvers": ["alice"]}}': ["/approval/approvers/0"],
-    '{T, "approval": {"approvers": ["person:"]}}': ["/approval/approvers/0"],
-    '{T, "approval": {"approvers": ["everyone", "role:admin"]}}': ["/approval/approvers/1"],
-    '{T, "approval": {"approvers": ["everyone", 5]}}': ["/approval/approvers/1"],
-    '{T, "tools": {"a": {"approval": {"timeout": "x", "required": 0, "approvers": ["x"]}}}}': [
-        "/tools/a/approval/approvers/0",
-        "/tools/a/approval/required",
-        "/tools/a/approval/timeout",
-    ],
-    '{T, "tools": {"a": {"require_approval_if": [{"conditions": [], "approval": []}]}}}': [
-        "/tools/a/require_approval_if/0/approval"
-    ],
-}
+def test_whom_a_policy_asks_counts_only_rules_that_can_be_reached() -> None:
+    asking: Json = {"deny_if": [ASKS]}
+    assert policy({"action": "require_approval"}).requirements == (Requirement(),)
+    assert policy(default="allow", all_tools=asking).requirements == (Requirement(),)
+    assert policy(all_tools=asking).requirements == ()
+    assert ask_policy().requirements == (Requirement(),)
 
 
-@pytest.mark.parametrize(("text", "places"), MALFORMED.items(), ids=MALFORMED)
-def test_a_malformed_document_is_refused_and_every_wrong_place_is_named(
-    text: str, places: list[str]
-) -> None:
-    assert pointers(text.replace("T", HEAD, 1) if text.startswith("{T") else text) == places
+def test_the_built_in_policy_asks_as_approvals_yaml_says() -> None:
+    settings = ApprovalSettings(required=2, remind_at=(Decimal("0.1"),))
+    built_in = ask_policy(settings)
+    assert built_in.ask == settings.requirement()
+    assert ask_policy().ask == Requirement()
+    assert (built_in.name, built_in.hash) == ("(ask)", sha256("(ask)"))
 
 
-def test_all_problems_are_named_at_once_in_one_message() -> None:
-    with pytest.raises(ConfigurationInvalid) as refused:
-        policy('{"version": "1", "default": "no", "hide": [1], "tools": {"a": {"x": 1}}}')
-    assert str(refused.value).splitlines() == [
-        "policy.json does not load:",
-        (
-            "  /tools/a/x: is not a key that is known here (deny_if, require_approval_if, action, "
-            "reason, approval, summary, risk)"
-        ),
-        "  /default: must be one of allow, deny",
-        "  /hide/0: must be a text",
-    ]
-
-
-def test_a_wording_that_almost_asks_for_a_person_is_pointed_out() -> None:
-    document: dict[str, Json] = {
-        "tools": {
-            "a": {"deny_if": [{"on_deny": "Needs approval"}, {"on_deny": 5}]},
-            "b": {"deny_if": [{"on_deny": "Requires human APPROVAL."}, {"on_deny": "Never."}]},
-            "c": {"deny_if": [{}, {"on_deny": "Must be approved by a person."}]},
-            "d": {},
-        }
-    }
-    assert near_misses(document) == ["/tools/a/deny_if/0/on_deny", "/tools/c/deny_if/1/on_deny"]
-    assert near_misses({}) == []
-
-
-def test_a_tool_without_a_name_is_refused() -> None:
-    document = '{"version": "1", "default": "deny", "tools": {"": {}}}'
-    assert problems(document) == ("/tools/: is no tool name",)
-
-
-@pytest.mark.parametrize("summary", ["Pay {amount", "Pay amount}", "Pay {a b}", "Pay {}"])
-def test_a_summary_with_a_brace_that_names_no_argument_is_refused(summary: str) -> None:
-    document = (
-        f'{{"version": "1", "default": "deny", "tools": {{"t": {{"summary": "{summary}"}}}}}}'
-    )
-    assert problems(document) == ("/tools/t/summary: has a brace that belongs to no {argument}",)
-
-
-def test_a_problem_that_is_met_twice_is_said_once() -> None:
-    twice = Problems()
-    place = Place(7, "/groups/x", twice)
-    assert place.items() == place.items() == []
-    assert [str(problem) for problem in twice.found] == ["/groups/x: must be a list"]
+def test_a_policy_knows_the_name_it_was_read_under() -> None:
+    document = parse(f"{{{HEAD}}}".encode())
+    assert read_policy(document, source="policies/exchange.json").name == "policies/exchange.json"

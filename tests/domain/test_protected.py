@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from approvals.domain.call import Call, Executor, ToolDefinition
 from approvals.domain.chain import Head
+from approvals.domain.classify import classify
 from approvals.domain.digest import digest
 from approvals.domain.directory import Assurance
 from approvals.domain.protected import protected_hash
-from approvals.domain.quorum import Requirement, Stage
+from approvals.domain.quorum import Gone, Requirement, Stage
 from approvals.domain.risk import Category, Level, risk_of
 from approvals.domain.states import (
     Answer,
@@ -31,7 +33,7 @@ from approvals.domain.states import (
     State,
     Withdrawn,
 )
-from tests.domain.builders import MINUTE, NOON, approval, decision
+from tests.domain.builders import MINUTE, NOON, approval, decision, defined
 
 LATER = NOON + MINUTE
 MOMENT = timedelta(microseconds=1)
@@ -76,6 +78,9 @@ OF_THE_APPROVAL: dict[str, object] = {
     "state": APPROVED,
     "earlier_run": EarlierRun(status=ReleaseStatus.FAILED, at=NOON),
     "idempotency_key": "k-1",
+    "hidden": ("/secret",),
+    "reminded": 1,
+    "escalated_at": NOON,
 }
 OF_THE_CALL: dict[str, object] = {
     "agent": "other-bot",
@@ -89,7 +94,7 @@ THROUGH_THE_DIGEST: dict[str, object] = {
     "server": "backup",
     "tool": "cancel_all",
     "arguments": '{"orderId":12346,"symbol":"BTCUSD"}',
-    "definition": ToolDefinition(name="t", description="", hash="sha256:d"),
+    "definition": defined(),
 }
 OF_A_STAGE: dict[str, object] = {
     "name": "desk",
@@ -97,6 +102,25 @@ OF_A_STAGE: dict[str, object] = {
     "required": 2,
     "deny_threshold": 2,
     "assurance": Assurance.WEB,
+    "escalates_to": frozenset({"person:carol"}),
+}
+OF_A_REQUIREMENT: dict[str, object] = {
+    "stages": (Stage(), Stage()),
+    "ordered": True,
+    "exclude_owner": False,
+    "timeout": timedelta(minutes=15) + MOMENT,
+    "use_within": timedelta(minutes=5) + MOMENT,
+    "release_delay": MOMENT,
+    "deny_memory": timedelta(minutes=5) + MOMENT,
+    "remind_at": (Decimal("0.5"),),
+    "escalate_after": MINUTE,
+    "escalate_channels": ("log",),
+    "max_timeout": timedelta(hours=24) + MOMENT,
+    "on_requester_gone": Gone.CANCEL,
+    "detached": True,
+    "channels": ("log",),
+    "name_approvers": True,
+    "allow_input": True,
 }
 OF_A_DECISION: dict[str, object] = {
     "person": "carol",
@@ -109,10 +133,17 @@ OF_A_DECISION: dict[str, object] = {
     "reason": None,
     "solo": True,
 }
+OF_A_DEFINITION: dict[str, object] = {
+    "name": "other",
+    "description": "other",
+    "hash": "other",
+    "classified": classify("delete_everything"),
+}
 OF_A_RELEASE: dict[str, object] = {
     "token": "other",
     "process": "other",
     "sent_at": LATER + MOMENT,
+    "report_by": LATER + MINUTE,
     "outcome": RAN,
 }
 OF_AN_OUTCOME: dict[str, object] = {
@@ -159,18 +190,11 @@ def test_who_has_to_approve_is_protected(field: str, value: object) -> None:
     assert protected_hash(altered) != protected_hash(ASKED)
 
 
-@pytest.mark.parametrize(
-    "requirement",
-    [
-        Requirement(stages=(Stage(), Stage())),
-        Requirement(ordered=True),
-        Requirement(exclude_owner=False),
-        Requirement(timeout=timedelta(minutes=15) + MOMENT),
-        Requirement(use_within=timedelta(minutes=5) + MOMENT),
-    ],
-)
-def test_how_the_stages_are_asked_and_for_how_long_is_protected(requirement: Requirement) -> None:
-    assert protected_hash(with_changes(requirement=requirement)) != protected_hash(ASKED)
+@pytest.mark.parametrize(("field", "value"), OF_A_REQUIREMENT.items(), ids=OF_A_REQUIREMENT)
+def test_how_the_stages_are_asked_and_for_how_long_is_protected(field: str, value: object) -> None:
+    other = replace(Requirement(), **{field: value})  # type: ignore[arg-type]
+    assert getattr(Requirement(), field) != value
+    assert protected_hash(with_changes(requirement=other)) != protected_hash(ASKED)
 
 
 @pytest.mark.parametrize(
@@ -236,10 +260,11 @@ def test_how_a_release_ended_is_protected(field: str, value: object) -> None:
     assert in_state(replace(SENT, outcome=other)) != in_state(replace(SENT, outcome=RAN))
 
 
-@pytest.mark.parametrize("field", ["name", "description", "hash"])
-def test_what_the_server_said_of_the_tool_is_protected(field: str) -> None:
-    said = ToolDefinition(name="t", description="d", hash="sha256:d")
-    other = replace(said, **{field: "other"})
+@pytest.mark.parametrize(("field", "value"), OF_A_DEFINITION.items(), ids=OF_A_DEFINITION)
+def test_what_the_server_said_of_the_tool_is_protected(field: str, value: object) -> None:
+    said = defined("d")
+    other = replace(said, **{field: value})  # type: ignore[arg-type]
+    assert getattr(said, field) != value
     hashes = {
         protected_hash(with_changes(call=replace(ASKED.call, definition=definition)))
         for definition in (None, said, other)
@@ -261,8 +286,9 @@ def test_the_hash_does_not_need_the_arguments_so_that_they_can_be_erased() -> No
     [
         (Approval, {*OF_THE_APPROVAL, "call", "requirement", "risk", "head"}),
         (Call, {*OF_THE_CALL, *THROUGH_THE_DIGEST}),
-        (Requirement, {"stages", "ordered", "exclude_owner", "timeout", "use_within"}),
+        (Requirement, set(OF_A_REQUIREMENT)),
         (Stage, set(OF_A_STAGE)),
+        (ToolDefinition, set(OF_A_DEFINITION)),
         (Decision, set(OF_A_DECISION)),
         (Released, {*OF_A_RELEASE, "approved"}),
         (Outcome, set(OF_AN_OUTCOME)),

@@ -7,7 +7,8 @@ import pytest
 from approvals.domain import refusal
 from approvals.domain.approval import cancel, decide, expire, finish, lapse, send
 from approvals.domain.quorum import Requirement, Stage
-from approvals.domain.refusal import Code, Refusal, refusal_of
+from approvals.domain.refusal import refusal_of
+from approvals.domain.refused import Code, Refusal
 from approvals.domain.states import Answer, Approval, CancelReason, Outcome, ReleaseStatus
 from tests.domain.builders import MINUTE, NOON, approval, call, decision
 
@@ -132,6 +133,16 @@ def test_a_pending_call_may_be_waited_for() -> None:
             ),
         ),
         (
+            CancelReason.REVOKED,
+            Code.CANCELLED,
+            False,
+            (
+                "NOT EXECUTED: the call was approved, and the approval was taken back before it "
+                "was sent. Tell your user, and do not seek the same effect with another tool. "
+                "(apr_0123456789abcdef)"
+            ),
+        ),
+        (
             CancelReason.POLICY_CHANGED,
             Code.POLICY_CHANGED,
             True,
@@ -215,45 +226,6 @@ def test_a_release_that_brought_no_result_says_whether_it_may_have_run(
     )
 
 
-def test_a_blocked_call_says_why_and_that_retrying_is_useless() -> None:
-    assert refusal.blocked("Above the desk limit.", "/tools/x/deny_if/0") == Refusal(
-        code=Code.POLICY_DENIED,
-        rule="/tools/x/deny_if/0",
-        message=(
-            "NOT EXECUTED: the policy does not allow this call: Above the desk limit. "
-            "Retrying will not help."
-        ),
-    )
-    assert refusal.blocked("", "(default deny)").message == (
-        "NOT EXECUTED: the policy does not allow this call: no rule permits it. "
-        "Retrying will not help."
-    )
-    assert r"no\u202e." in refusal.blocked("no\u202e", "x").message
-
-
-def test_arguments_that_do_not_fit_may_be_corrected() -> None:
-    assert refusal.invalid_arguments("orderId: must be an integer.\u202e") == Refusal(
-        code=Code.INVALID_ARGUMENTS,
-        retry_allowed=True,
-        message=(
-            "NOT EXECUTED: the arguments do not fit the tool: orderId: must be an integer."
-            r"\u202e Correct them and call again."
-        ),
-    )
-
-
-def test_a_call_that_could_not_be_judged_was_not_run() -> None:
-    assert refusal.unavailable("The database does not answer.", retry_after=7) == Refusal(
-        code=Code.UNAVAILABLE,
-        retry_allowed=True,
-        retry_after=7,
-        message=(
-            "NOT EXECUTED: the call could not be judged. The database does not answer. "
-            "Try again in a moment."
-        ),
-    )
-
-
 def test_a_call_that_ran_and_whose_result_is_gone_is_not_sent_again() -> None:
     said = refusal_of(released(ReleaseStatus.SUCCEEDED))
     assert said.message.startswith("EXECUTED: the call was approved and ran")
@@ -302,16 +274,6 @@ def test_a_result_too_large_to_keep_is_not_an_invitation_to_repeat_the_call() ->
         message=(
             "EXECUTED: the call was approved and ran, and its result was too large to keep. "
             "Do not repeat it. Ask your user to check. (apr_0123456789abcdef)"
-        ),
-    )
-
-
-def test_an_allowed_call_whose_answer_was_lost_is_not_to_be_repeated() -> None:
-    assert refusal.answer_lost() == Refusal(
-        code=Code.OUTCOME_UNKNOWN,
-        message=(
-            "OUTCOME UNKNOWN: the call was sent, but no answer came back. It may have run. Do not "
-            "repeat it. Ask your user to check."
         ),
     )
 

@@ -10,6 +10,7 @@ import pytest
 from approvals.domain.directory import Agent, Assurance, Directory, Person, Role
 from approvals.domain.quorum import Requirement, Stage
 from approvals.domain.rights import Rights, may_cancel, owner_line, rights_of, why_not
+from approvals.domain.states import Answer
 from approvals.errors import AssuranceTooLow, NotAnApprover, OwnerExcluded
 from tests.domain.builders import PEOPLE, approval, call
 
@@ -26,8 +27,13 @@ THREE = Requirement(
 )
 
 
-def judged(person: str, asked: Approval, assurance: Assurance = Assurance.KEY) -> Rights:
-    return rights_of(person, assurance, asked, PEOPLE)
+def judged(
+    person: str,
+    asked: Approval,
+    assurance: Assurance = Assurance.KEY,
+    answer: Answer = Answer.APPROVE,
+) -> Rights:
+    return rights_of(person, assurance, asked, PEOPLE, answer=answer)
 
 
 def now_owned_by(owner: str) -> Directory:
@@ -66,9 +72,10 @@ def test_an_approver_whom_no_stage_means_may_not_decide() -> None:
         judged("bob", asked)
 
 
-def test_the_owner_may_not_decide_on_the_calls_of_the_agent() -> None:
+@pytest.mark.parametrize("answer", Answer)
+def test_the_owner_may_not_decide_on_the_calls_of_the_agent(answer: Answer) -> None:
     with pytest.raises(OwnerExcluded) as refused:
-        judged("alice", approval())
+        judged("alice", approval(), answer=answer)
     assert str(refused.value) == (
         "You own trader-bot, so somebody else has to decide on its calls."
     )
@@ -77,12 +84,18 @@ def test_the_owner_may_not_decide_on_the_calls_of_the_agent() -> None:
 def test_a_reload_lets_neither_the_old_nor_the_new_owner_slip_through() -> None:
     for owner in ("alice", "bob"):
         with pytest.raises(OwnerExcluded):
-            rights_of(owner, Assurance.KEY, approval(), now_owned_by("bob"))
+            rights_of(owner, Assurance.KEY, approval(), now_owned_by("bob"), answer=Answer.APPROVE)
 
 
 def test_the_owner_of_an_agent_that_is_gone_is_still_excluded() -> None:
     with pytest.raises(OwnerExcluded):
-        rights_of("alice", Assurance.KEY, approval(), replace(PEOPLE, agents={}))
+        rights_of(
+            "alice",
+            Assurance.KEY,
+            approval(),
+            replace(PEOPLE, agents={}),
+            answer=Answer.DENY,
+        )
 
 
 def test_the_owner_may_decide_where_the_rule_says_so() -> None:
@@ -91,13 +104,14 @@ def test_the_owner_may_decide_where_the_rule_says_so() -> None:
 
 
 def test_the_only_person_may_decide_and_that_is_recorded() -> None:
-    rights = rights_of("alice", Assurance.KEY, approval(), SOLO)
+    rights = rights_of("alice", Assurance.KEY, approval(), SOLO, answer=Answer.APPROVE)
     assert rights == Rights(stages=frozenset({0}), solo=True)
 
 
 def test_the_only_person_does_not_decide_as_owner_on_the_agent_of_somebody_gone() -> None:
     only_bob = Directory(people={"bob": Person(name="bob")})
-    assert not rights_of("bob", Assurance.KEY, approval(), only_bob).solo
+    rights = rights_of("bob", Assurance.KEY, approval(), only_bob, answer=Answer.APPROVE)
+    assert not rights.solo
 
 
 def test_the_reason_why_not_is_given_as_a_value() -> None:

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.domain.call import ToolDefinition
 from approvals.domain.display import is_hidden
 from approvals.domain.strictjson import Json, Number
 from approvals.domain.summary import json_shown, summarize
-from tests.domain.builders import call
+from tests.domain.builders import call, defined
 
 TEMPLATE = "Cancel order {orderId} on {symbol}"
 
@@ -52,8 +51,7 @@ def test_a_template_that_names_an_argument_which_is_not_there_is_not_used() -> N
 
 
 def test_neither_the_description_nor_the_words_of_the_agent_are_in_it() -> None:
-    said = ToolDefinition(name="t", description="Harmless.", hash="sha256:d")
-    asked = call({}, tool="t", definition=said, justification="Trust me.")
+    asked = call({}, tool="t", definition=defined("Harmless."), justification="Trust me.")
     assert summarize(asked, template=None) == "t"
 
 

@@ -17,7 +17,7 @@ import uvicorn
 
 from approvals.app import create_app
 from approvals.config.settings import Settings
-from approvals.ports import Record
+from approvals.ports import Freezing, GiveBack, Record, Reserve, Thawing
 
 if TYPE_CHECKING:
     from approvals.ports import Answer, Operation, Store
@@ -33,8 +33,7 @@ class KillingStore:
     async def apply(
         self, operation: Operation, *, within: timedelta, background: bool = False
     ) -> Answer:
-        fact = operation.fact if isinstance(operation, Record) else operation.event.fact
-        hit = fact.type == self._type
+        hit = kind_of(operation) == self._type
         if hit and self._when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         answer = await self._store.apply(operation, within=within, background=background)
@@ -44,6 +43,18 @@ class KillingStore:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+
+def kind_of(operation: Operation) -> str:
+    """The type of the operation's audit event; `reserved` and `given_back` have none."""
+    match operation:
+        case Reserve():
+            return "reserved"
+        case GiveBack():
+            return "given_back"
+        case Record() | Freezing() | Thawing():
+            return operation.fact.type
+    return operation.event.fact.type
 
 
 def main() -> None:

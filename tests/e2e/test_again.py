@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from approvals.errors import Unavailable, Undetermined
-from approvals.ports import Answer, Operation, Record
+from approvals.ports import Answer, Operation
+from tests.e2e.killable import kind_of
 from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
 pytestmark = pytest.mark.anyio
@@ -381,7 +382,3 @@ class Refusing(Slowed):
             self._times -= 1
             raise Unavailable("The database refused the write; nothing was changed.")
         return await super().apply(operation, **how)
-
-
-def kind_of(operation: Operation) -> str:
-    return (operation.fact if isinstance(operation, Record) else operation.event.fact).type

@@ -25,7 +25,7 @@ from approvals.app import open_services
 from approvals.config.settings import Settings
 from approvals.demo.stage import served
 from tests.e2e.upstream import Upstream
-from tests.e2e.world import configured, keys_for, policy, text
+from tests.e2e.world import configured, keys_for, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -112,10 +112,12 @@ class Service:
 
 
 @asynccontextmanager
-async def prepared(folder: Path, *, timeout: str = "15m") -> AsyncIterator[Killed]:
+async def prepared(
+    folder: Path, *, timeout: str = "15m", document: dict[str, Any] | None = None
+) -> AsyncIterator[Killed]:
     upstream = Upstream()
     async with served(upstream.app()) as url:
-        config = configured(folder, f"{url}/mcp", document=policy(), timeout=timeout)
+        config = configured(folder, f"{url}/mcp", document=document, timeout=timeout)
         settings = Settings(
             database_url=f"sqlite:///{folder}/test.db", config=config, secret_key=(b"s" * 32,)
         )

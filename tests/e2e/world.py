@@ -17,9 +17,8 @@ from approvals.app import create_app
 from approvals.config.settings import Settings
 from approvals.demo.stage import served
 from approvals.domain.directory import Assurance, Role
-from approvals.ports import Record
 from approvals.service.identity import PersonPrincipal
-from approvals.service.waiting import HOLD
+from tests.e2e.killable import kind_of
 from tests.e2e.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -147,8 +146,7 @@ class Slowed:
         return self
 
     async def apply(self, operation: Operation, **how: Any) -> Answer:
-        fact = operation.fact if isinstance(operation, Record) else operation.event.fact
-        hit = fact.type == self._kind
+        hit = kind_of(operation) == self._kind
         await asyncio.sleep(self._before if hit else 0)
         answer: Answer = await self._store.apply(operation, **how)
         await asyncio.sleep(self._after if hit else 0)
@@ -162,21 +160,30 @@ class Slowed:
 async def world(
     folder: Path,
     *,
-    document: dict[str, Any] | None = None,
+    document: dict[str, Any] | str | None = None,
     people: dict[str, Any] | None = None,
     timeout: str = "15m",
-    hold: timedelta = HOLD,
+    hold: timedelta | None = None,
     upstream: Upstream | None = None,
     upstream_timeout: timedelta = timedelta(seconds=20),
     wrap_store: Callable[[Store], Store] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> AsyncIterator[World]:
-    """A running world; entering again with the same folder is a restart on the same database."""
+    """A running world; entering again with the same folder is a restart on the same database.
+
+    `more` are further keys of approvals.yaml.
+    """
     upstream = upstream or Upstream()
     async with served(upstream.app()) as upstream_url:
         settings = Settings(
             database_url=f"sqlite:///{folder}/test.db",
             config=configured(
-                folder, f"{upstream_url}/mcp", document=document, people=people, timeout=timeout
+                folder,
+                f"{upstream_url}/mcp",
+                document=document,
+                people=people,
+                timeout=timeout,
+                more=more,
             ),
             secret_key=(b"s" * 32,),
             upstream_timeout=upstream_timeout,
@@ -194,9 +201,10 @@ def configured(
     folder: Path,
     upstream_url: str,
     *,
-    document: dict[str, Any] | None = None,
+    document: dict[str, Any] | str | None = None,
     people: dict[str, Any] | None = None,
     timeout: str = "15m",
+    more: dict[str, Any] | None = None,
 ) -> Path:
     """approvals.yaml with one server, two agents of alice and four people."""
     config = folder / "approvals.yaml"
@@ -205,12 +213,13 @@ def configured(
             {
                 "servers": {"up": {"url": upstream_url, "policy": document or policy()}},
                 "agents": {
-                    "bot": {"servers": ["up"], "owner": "alice"},
+                    "bot": {"servers": ["up"], "owner": "alice", "max_pending": 100_000},
                     "other": {"servers": ["up"], "owner": "alice"},
                     "outsider": {"servers": [], "owner": "alice"},
                 },
                 "people": PEOPLE if people is None else people,
                 "approval": {"timeout": timeout},
+                **(more or {}),
             }
         )
     )
@@ -220,9 +229,9 @@ def configured(
 async def keys_for(services: Services) -> dict[str, str]:
     """A key for everybody in the file."""
     keys = {}
-    for person in services.rulebook.directory.people:
+    for person in services.rules.current.directory.people:
         _, keys[person] = await services.identity.first_key(person, label="test")
-    for agent in services.rulebook.directory.agents:
+    for agent in services.rules.current.directory.agents:
         _, keys[agent] = await services.identity.create_key(
             ADMIN, person=None, agent=agent, label="test"
         )

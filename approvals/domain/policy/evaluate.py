@@ -1,46 +1,54 @@
-"""Judge a call: hidden, denied, needs a person, or allowed. A denial beats an approval."""
+"""Judge a call: hidden, denied, limited, needs a person, or allowed. A denial beats an approval.
+
+The order is that of POLICY.md, "Order of judgement". Whether a counter has room is not known here:
+the verdict names what would be charged, and the service asks the store.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from approvals.domain.policy.model import Policy, Rule, Ruling, ToolPolicy, Verdict
-from approvals.domain.risk import UNKNOWN
+from approvals.domain.limits import Charge, Uncountable, charges
+from approvals.domain.policy.conditions import failing, matches
+from approvals.domain.policy.model import Policy, Ruling, ToolPolicy, Verdict
+from approvals.domain.policy.paths import Facts
+from approvals.domain.quorum import all_of
+from approvals.domain.risk import UNKNOWN, Category
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+    from datetime import datetime
 
     from approvals.domain.call import Call
+    from approvals.domain.policy.conditions import Condition
     from approvals.domain.quorum import Requirement
 
 HIDDEN = "(hidden)"
 DEFAULT_DENY = "(default deny)"
 DEFAULT_ALLOW = "(default allow)"
 NOT_BOUND = "(not bound)"
+ASK = "(ask)"
 NOT_LISTED = "the tool is not listed in it"
 
-
-def judge(policy: Policy, call: Call) -> Verdict:
-    """The verdict on `call`, with the pointer of the rule that made it."""
-    if is_hidden(policy, call.tool):
-        return _verdict(policy, Ruling.HIDE, HIDDEN, NOT_LISTED)
-    tool = policy.tools.get(call.tool)
-    if tool is None:
-        if policy.default is Ruling.ALLOW:
-            return _verdict(policy, Ruling.ALLOW, DEFAULT_ALLOW, "")
-        return _verdict(policy, Ruling.DENY, DEFAULT_DENY, NOT_LISTED)
-    if tool.deny_if:
-        rule = tool.deny_if[0]
-        return _verdict(policy, Ruling.DENY, rule.pointer, rule.message, tool=tool)
-    if tool.require_approval_if:
-        return _ask(policy, tool, tool.require_approval_if)
-    return _verdict(policy, Ruling.ALLOW, tool.pointer, "", tool=tool)
+_NO_LABELS: Mapping[str, str] = {}
 
 
-def is_hidden(policy: Policy, tool: str) -> bool:
-    """Whether `hide` names this tool; the agent is then told that it does not exist."""
-    return any(_matches(pattern, tool) for pattern in policy.hide)
+def judge(
+    policy: Policy, call: Call, *, now: datetime, labels: Mapping[str, str] = _NO_LABELS
+) -> Verdict:
+    """The verdict on `call`, with the pointer of the rule that made it.
+
+    `now` is in the time zone of the configuration, `labels` are the agent's.
+    """
+    tool = policy.entry(call.tool)
+    judging = _Judging(policy, call, tool or policy.unlisted, now, labels)
+    if policy.hides(call.tool):
+        return judging.verdict(Ruling.HIDE, HIDDEN, NOT_LISTED)
+    if policy.ask is not None:
+        return judging.by_risk(policy.ask)
+    if tool is None and policy.default is Ruling.DENY:
+        return judging.verdict(Ruling.DENY, DEFAULT_DENY, NOT_LISTED)
+    return judging.by_rules()
 
 
 def not_bound(agent: str, server: str) -> Verdict:
@@ -54,57 +62,96 @@ def not_bound(agent: str, server: str) -> Verdict:
     )
 
 
-def _ask(policy: Policy, tool: ToolPolicy, rules: Sequence[Rule]) -> Verdict:
-    requirements = [policy.settings(tool, rule).requirement() for rule in rules]
-    return replace(
-        _verdict(
-            policy,
+class _Judging:
+    """One call before one entry of a policy."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        call: Call,
+        tool: ToolPolicy,
+        now: datetime,
+        labels: Mapping[str, str],
+    ) -> None:
+        self._policy = policy
+        self._tool = tool
+        self._risk = tool.risk or call.classified.risk
+        self._facts = Facts(call, risk=self._risk, labels=labels, now=now)
+        self._doubts: list[str] = []
+
+    def by_rules(self) -> Verdict:
+        if refused := self._refused():
+            return refused
+        found = charges(self._tool.limits, self._facts, policy=self._policy.name)
+        if isinstance(found, Uncountable):
+            self._doubts.append(found.why)
+            return self.verdict(Ruling.DENY, found.pointer, f"{found.why}, and it is limited")
+        return self._asked(found) or self.verdict(
+            Ruling.ALLOW, self._tool.pointer, "", charges=found
+        )
+
+    def by_risk(self, requirement: Requirement) -> Verdict:
+        """The built-in policy: what only reads runs, everything else needs a person."""
+        if self._risk.category is Category.READ:
+            return self.verdict(Ruling.ALLOW, ASK, "")
+        return self.verdict(Ruling.REQUIRE_APPROVAL, ASK, "", requirement=requirement)
+
+    def verdict(
+        self,
+        ruling: Ruling,
+        rule: str,
+        message: str,
+        *,
+        requirement: Requirement | None = None,
+        charges: tuple[Charge, ...] = (),
+        wants_justification: bool = False,
+    ) -> Verdict:
+        return Verdict(
+            ruling=ruling,
+            rule=rule,
+            message=message,
+            policy_hash=self._policy.hash,
+            risk=self._risk,
+            requirement=requirement,
+            summary=self._tool.summary,
+            redact=self._tool.redact,
+            charges=charges,
+            doubts=tuple(self._doubts),
+            wants_justification=wants_justification,
+        )
+
+    def _refused(self) -> Verdict | None:
+        for rule in self._tool.require:
+            if why := failing(rule.conditions, self._facts):
+                self._doubts.append(why)
+                return self.verdict(Ruling.DENY, rule.pointer, rule.message)
+        for rule in self._tool.deny_if:
+            if self._applies(rule.conditions):
+                return self.verdict(Ruling.DENY, rule.pointer, rule.message)
+        if self._tool.justification and not (self._facts.call.justification or "").strip():
+            return self.verdict(
+                Ruling.DENY,
+                f"{self._tool.pointer}/justification",
+                "this tool is called with a justification",
+                wants_justification=True,
+            )
+        return None
+
+    def _asked(self, found: tuple[Charge, ...]) -> Verdict | None:
+        rules = [r for r in self._tool.require_approval_if if self._applies(r.conditions)]
+        if not rules:
+            return None
+        return self.verdict(
             Ruling.REQUIRE_APPROVAL,
             rules[0].pointer,
             " ".join(rule.message for rule in rules if rule.message),
-            tool=tool,
-        ),
-        requirement=_all_of(requirements),
-    )
+            requirement=all_of([rule.requirement for rule in rules]),
+            charges=found,
+        )
 
-
-def _all_of(requirements: Sequence[Requirement]) -> Requirement:
-    """Stages ANDed (the same one asked twice is one), shortest timeout."""
-    stages = dict.fromkeys(stage for r in requirements for stage in r.stages)
-    return replace(
-        requirements[0],
-        stages=tuple(stages),
-        timeout=min(requirement.timeout for requirement in requirements),
-    )
-
-
-def _verdict(
-    policy: Policy, ruling: Ruling, rule: str, message: str, *, tool: ToolPolicy | None = None
-) -> Verdict:
-    return Verdict(
-        ruling=ruling,
-        rule=rule,
-        message=message,
-        policy_hash=policy.hash,
-        risk=(tool.risk if tool else None) or UNKNOWN,
-        summary=tool.summary if tool else None,
-    )
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Whether `name` fits a pattern in which `*` stands for any characters; linear time."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return name == pattern
-    *middle, last = rest
-    if not name.startswith(first) or not name.endswith(last):
-        return False
-    if len(name) < len(first) + len(last):
-        return False
-    at, end = len(first), len(name) - len(last)
-    for part in middle:
-        found = name.find(part, at, end)
-        if found < 0:
+    def _applies(self, conditions: tuple[Condition, ...]) -> bool:
+        doubts = matches(conditions, self._facts)
+        if doubts is None:
             return False
-        at = found + len(part)
-    return True
+        self._doubts.extend(doubt.why for doubt in doubts)
+        return True

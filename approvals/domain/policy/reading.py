@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from approvals.domain.directory import EVERYONE
 from approvals.domain.display import visible
-from approvals.domain.policy.model import ApprovalSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,25 +30,45 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{visible(self.pointer) or '(the document)'}: {self.what}"
+        return f"{visible(self.pointer) or '(the document)'}: {visible(self.what)}"
 
 
 @dataclass(slots=True)
 class Problems:
     """All that is wrong with one document, in reading order."""
 
-    found: list[Problem] = field(default_factory=list)
+    _found: dict[Problem, None] = field(default_factory=dict)
+
+    @property
+    def found(self) -> list[Problem]:
+        return list(self._found)
+
+    def add(self, problem: Problem) -> None:
+        """A value may be looked at twice; what is wrong with it is told once."""
+        self._found[problem] = None
 
 
 class Place:
     """One value of a document, its JSON pointer, and where problems with it go."""
 
-    __slots__ = ("_problems", "_value", "pointer")
+    __slots__ = ("_problems", "_start", "_value", "pointer")
 
-    def __init__(self, value: Json | object, pointer: str, problems: Problems) -> None:
+    def __init__(
+        self, value: Json | object, pointer: str, problems: Problems, *, start: int = 0
+    ) -> None:
         self._value = value
         self.pointer = pointer
         self._problems = problems
+        self._start = start
+
+    @property
+    def inner(self) -> str:
+        """The pointer from the document that stands inside another one; see `as_document`."""
+        return self.pointer[self._start :]
+
+    def as_document(self) -> Place:
+        """The same value as a document of its own; problems still name the whole pointer."""
+        return Place(self._value, self.pointer, self._problems, start=len(self.pointer))
 
     @property
     def value(self) -> Json:
@@ -61,14 +80,12 @@ class Place:
 
     def wrong(self, what: str) -> None:
         """Record a problem with this value; `what` continues the sentence "<pointer> …"."""
-        problem = Problem(pointer=self.pointer, what=what)
-        if problem not in self._problems.found:  # a value may be looked at twice
-            self._problems.found.append(problem)
+        self._problems.add(Problem(pointer=self.pointer, what=what))
 
     def child(self, name: str) -> Place:
         """The member `name`, which may not exist."""
         found = self._value.get(name, _MISSING) if isinstance(self._value, dict) else _MISSING
-        return Place(found, f"{self.pointer}/{_escaped(name)}", self._problems)
+        return Place(found, f"{self.pointer}/{_escaped(name)}", self._problems, start=self._start)
 
     def only(self, names: Sequence[str]) -> None:
         """Refuse every member that is not one of `names`."""
@@ -77,8 +94,18 @@ class Place:
             return
         for name in self._value:
             if name not in names:
-                known = ", ".join(names)
-                self.child(name).wrong(f"is not a key that is known here ({known})")
+                near = get_close_matches(name, names, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                self.child(name).wrong(
+                    f"is not a key that is known here ({', '.join(names)}){hint}"
+                )
+
+    def needs(self, name: str, why: str) -> Place:
+        """The member `name`; when it is missing, that is a problem."""
+        found = self.child(name)
+        if not found.exists and isinstance(self._value, dict):
+            found.wrong(f"is missing: {why}")
+        return found
 
     def members(self) -> list[tuple[str, Place]]:
         """All members of an object; none when it is missing."""
@@ -97,7 +124,7 @@ class Place:
             self.wrong("must be a list")
             return []
         return [
-            Place(item, f"{self.pointer}/{index}", self._problems)
+            Place(item, f"{self.pointer}/{index}", self._problems, start=self._start)
             for index, item in enumerate(self._value)
         ]
 
@@ -124,22 +151,35 @@ class Place:
             return None
         return str(self._value)
 
-    def count(self) -> int | None:
-        """A whole number of at least 1."""
+    def count(self, *, least: int = 1) -> int | None:
+        """A whole number of at least `least`."""
         if not self.exists:
             return None
-        if not isinstance(self._value, int) or isinstance(self._value, bool) or self._value < 1:
-            self.wrong("must be a whole number of at least 1")
+        whole = isinstance(self._value, int) and not isinstance(self._value, bool)
+        if not whole or self._value < least:  # type: ignore[operator]
+            self.wrong(f"must be a whole number of at least {least}")
+            return None
+        return self._value  # type: ignore[return-value]
+
+    def flag(self) -> bool | None:
+        """`true` or `false`."""
+        if not self.exists:
+            return None
+        if not isinstance(self._value, bool):
+            self.wrong("must be true or false")
             return None
         return self._value
 
-    def duration(self) -> timedelta | None:
+    def duration(self, *, zero: bool = False) -> timedelta | None:
         """A duration such as `30s`, `15m`, `2h`, `1d`; at most 7 days."""
         if not self.exists:
             return None
+        if zero and self._value == "0s":
+            return timedelta(0)
         length = read_duration(self._value) if isinstance(self._value, str) else None
         if length is None:
-            self.wrong('must be a duration such as "30s", "15m", "2h" or "1d"')
+            least = ' (or "0s")' if zero else ""
+            self.wrong(f'must be a duration such as "30s", "15m", "2h" or "1d"{least}')
             return None
         if length > MAX_TIMEOUT:
             self.wrong("must not be longer than 7d")
@@ -151,35 +191,6 @@ def read_duration(text: str) -> timedelta | None:
     """`30s`, `15m`, `2h` or `1d`; None for anything else."""
     parts = _DURATION.fullmatch(text)
     return timedelta(**{_UNITS[parts[2]]: int(parts[1])}) if parts else None
-
-
-def read_approval(place: Place) -> ApprovalSettings:
-    """The short form `{approvers, required, timeout}`."""
-    if not place.exists:
-        return ApprovalSettings()
-    place.only(("approvers", "required", "timeout"))
-    return ApprovalSettings(
-        approvers=_approvers(place.child("approvers")),
-        required=place.child("required").count(),
-        timeout=place.child("timeout").duration(),
-    )
-
-
-def _approvers(place: Place) -> frozenset[str] | None:
-    if not place.exists:
-        return None
-    names = []
-    for item in place.items():
-        name = item.text()
-        if name is None:
-            continue
-        kind, _, who = name.partition(":")
-        if name != EVERYONE and not (kind in {"person", "group"} and who):
-            item.wrong("must be person:NAME, group:NAME or everyone")
-        names.append(name)
-    if not names and place.value == []:
-        place.wrong("names nobody; leave it out for everyone")
-    return frozenset(names) or None
 
 
 def _escaped(name: str) -> str:

@@ -1,0 +1,104 @@
+"""/v1/policies: what is in force, read again, explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.api import bodies
+from approvals.api.routes import Operation, answer, principal, services
+from approvals.domain.policy.explain import explained
+from approvals.errors import Forbidden
+from approvals.service.identity import PersonPrincipal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+async def list_policies(request: Request) -> Response:
+    """The policy of each server, by the hash that verdicts and audit events name."""
+    await _person(request)
+    rulebook = services(request).rules.current
+    return answer(
+        {
+            "configuration": rulebook.hash,
+            "problems": list(services(request).rules.problems),
+            "policies": [
+                {"server": name, "name": server.policy.name, "hash": server.policy.hash}
+                for name, server in rulebook.servers.items()
+            ],
+        }
+    )
+
+
+async def reload(request: Request) -> Response:
+    """Read approvals.yaml and its policies again: all of it, or nothing of it."""
+    by = await _person(request)
+    if not by.is_admin:
+        raise Forbidden("Only an admin reloads the configuration.")
+    await bodies.read(request, bodies.Nothing)
+    rulebook = await services(request).rules.reload()
+    return answer({"configuration": rulebook.hash})
+
+
+async def explain(request: Request) -> Response:
+    """How the call of an approval would be judged now, rule by rule; changes nothing."""
+    by = await _person(request)
+    body = await bodies.read(request, bodies.Explain)
+    use = services(request)
+    approval = await use.approvals.get(by, body.approval_id)
+    lines = explained(use.rules.current, approval.call, now=use.clock.now())
+    verdict = use.gate.judge(approval.call)
+    return answer(
+        {
+            "approval_id": approval.id,
+            "parked_by": {"rule": approval.rule, "policy": approval.policy_hash},
+            "now": {
+                "verdict": str(verdict.ruling),
+                "rule": verdict.rule,
+                "policy": verdict.policy_hash,
+            },
+            "lines": lines,
+        }
+    )
+
+
+async def _person(request: Request) -> PersonPrincipal:
+    by = await principal(request)
+    if not isinstance(by, PersonPrincipal):
+        raise Forbidden("Policies are looked at by people.")
+    return by
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/policies",
+        summary="List policies",
+        handler=list_policies,
+        answers={200: "what is in force", 403: "forbidden"},
+        tags=("policies",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/policies/reload",
+        summary="Read the configuration again",
+        handler=reload,
+        body=bodies.Nothing,
+        answers={
+            200: "loaded",
+            403: "forbidden",
+            422: "configuration_invalid: nothing has changed",
+        },
+        tags=("policies",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/policies/explain",
+        summary="Explain a verdict",
+        handler=explain,
+        body=bodies.Explain,
+        answers={200: "rule by rule", 403: "forbidden", 404: "no such approval"},
+        tags=("policies",),
+    ),
+)

@@ -1,0 +1,60 @@
+"""`freeze` and `thaw`."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from approvals.cli.connection import connect
+
+
+def freeze(
+    *,
+    server: str | None,
+    agent: str | None,
+    reason: str,
+    url: str | None,
+    key: str | None,
+) -> None:
+    """Stop calls, and say which are being sent at this moment."""
+    with connect(url, key) as client:
+        made = client.freeze(server=server, agent=agent, reason=reason)
+    typer.echo(f"Frozen: {_scope(made)} ({made['id']})")
+    for approval_id in made["sent"]:
+        typer.echo(f"  already sent, cannot be stopped: {approval_id}")
+
+
+def thaw(freeze_id: str | None, *, url: str | None, key: str | None) -> None:
+    """End one freeze, or the only one there is."""
+    with connect(url, key) as client:
+        in_force = client.freezes()
+        if freeze_id is None and len(in_force) == 1:
+            freeze_id = in_force[0]["id"]
+        if freeze_id is None:
+            _list(in_force)
+            raise typer.Exit(1)
+        client.thaw(freeze_id)
+    typer.echo(f"Thawed: {freeze_id}")
+
+
+def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
+    """The freezes in force."""
+    with connect(url, key) as client:
+        in_force = client.freezes()
+    if as_json:
+        typer.echo(json.dumps(in_force))
+    else:
+        _list(in_force)
+
+
+def _list(in_force: list[dict[str, object]]) -> None:
+    for found in in_force:
+        typer.echo(f"{found['id']}  {_scope(found)}, by {found['by']}: {found['reason']}")
+    if not in_force:
+        typer.echo("Nothing is frozen.")
+
+
+def _scope(found: dict[str, object]) -> str:
+    parts = [f"{word} {found[word]}" for word in ("server", "agent") if found[word]]
+    return " and ".join(parts) or "every call"

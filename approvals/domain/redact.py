@@ -1,0 +1,203 @@
+"""Values that nobody is shown where they could be copied on: by `redact` paths and by name.
+
+A hidden value occurs in no log line, list, message or error (SECURITY.md, "Input" 6). In doubt a
+value is hidden: a path that runs into a value of another kind hides that value as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from approvals.domain.policy.paths import Each, Path, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from approvals.domain.strictjson import Json
+
+HIDDEN = "[hidden]"
+MAX_PLACES = 1000
+"""Of more hidden values than this the whole argument is hidden: a list of places has its limits."""
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
+_SECRET_WORDS = frozenset(
+    {
+        "apikey",
+        "authorization",
+        "bearer",
+        "cookie",
+        "credential",
+        "credentials",
+        "cvc",
+        "cvv",
+        "jwt",
+        "mnemonic",
+        "otp",
+        "passcode",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "privatekey",
+        "pwd",
+        "secret",
+        "secretkey",
+        "secrets",
+        "totp",
+    }
+)
+# Words that are written together: `clientsecret`, `dbpassword`, `accesstoken`.
+_SECRET_ENDS = (
+    "accesskey",
+    "accesstoken",
+    "apikey",
+    "authtoken",
+    "bearertoken",
+    "idtoken",
+    "passwd",
+    "password",
+    "privatekey",
+    "privkey",
+    "refreshtoken",
+    "secret",
+    "secretkey",
+)
+_SECRET_PAIRS = frozenset(
+    {
+        ("access", "key"),
+        ("api", "key"),
+        ("api", "keys"),
+        ("auth", "key"),
+        ("encryption", "key"),
+        ("pass", "phrase"),
+        ("pass", "word"),
+        ("private", "key"),
+        ("private", "keys"),
+        ("recovery", "phrase"),
+        ("secret", "key"),
+        ("seed", "phrase"),
+        ("signing", "key"),
+        ("ssh", "key"),
+        ("token", "value"),
+    }
+)
+# A token that only marks where a list goes on, or that is counted, opens no door.
+_HARMLESS_TOKENS = frozenset(
+    {
+        "completion",
+        "continuation",
+        "cursor",
+        "input",
+        "max",
+        "min",
+        "next",
+        "num",
+        "output",
+        "page",
+        "prompt",
+        "sync",
+        "total",
+    }
+)
+
+Place = tuple[Step, ...]
+
+
+def is_secret(name: str) -> bool:
+    """Whether an argument of this name holds something that opens a door."""
+    words = [word.casefold() for word in _WORD.findall(name)]
+    if _SECRET_WORDS.intersection(words) or any(word.endswith(_SECRET_ENDS) for word in words):
+        return True
+    if any(pair in _SECRET_PAIRS for pair in pairwise(words)):
+        return True
+    return _is_token(words)
+
+
+def hidden_places(arguments: dict[str, Json], paths: Sequence[Path]) -> tuple[str, ...]:
+    """JSON pointers of every value to hide, in reading order."""
+    found: dict[Place, None] = {}
+    for path in paths:
+        found |= dict.fromkeys(_at(arguments, path.steps, ()))
+    found |= dict.fromkeys(_by_name(arguments, ()))
+    if len(found) > MAX_PLACES:
+        found = dict.fromkeys(place[:1] for place in found)
+    return tuple(_pointer(place) for place in found)
+
+
+def redacted(value: Json, hidden: Sequence[str], *, at: str = "") -> Json:
+    """A copy with the text `[hidden]` at each of these JSON pointers."""
+    if not hidden:
+        return value
+    return _copy(value, frozenset(hidden), at)
+
+
+def _copy(value: Json, hidden: frozenset[str], at: str) -> Json:
+    if at in hidden:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {name: _copy(v, hidden, f"{at}/{_escaped(name)}") for name, v in value.items()}
+    if isinstance(value, list):
+        return [_copy(item, hidden, f"{at}/{index}") for index, item in enumerate(value)]
+    return value
+
+
+def _at(value: Json, steps: tuple[Step, ...], place: Place) -> Iterator[Place]:
+    if not steps:
+        yield place
+        return
+    step, *rest = steps
+    match step, value:
+        case Each(), list():
+            for index, item in enumerate(value):
+                yield from _at(item, tuple(rest), (*place, index))
+        case int(), list():
+            if step < len(value):
+                yield from _at(value[step], tuple(rest), (*place, step))
+        case str(), dict() if not isinstance(step, Each):
+            for name in value:  # a tool may read names without regard to case
+                if name.casefold() == step.casefold():
+                    yield from _at(value[name], tuple(rest), (*place, name))
+        case _:
+            yield place
+
+
+def _by_name(value: Json, place: Place) -> Iterator[Place]:
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if is_secret(name):
+                yield (*place, name)
+            else:
+                yield from _by_name(member, (*place, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _by_name(item, (*place, index))
+
+
+def _is_token(words: list[str]) -> bool:
+    if not words or words[-1] not in {"token", "tokens"}:
+        return False
+    if len(words) == 1:
+        return words == ["token"]
+    return words[-2] not in _HARMLESS_TOKENS
+
+
+def _pointer(place: Place) -> str:
+    return "".join(f"/{_escaped(str(step))}" for step in place)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def values_at(arguments: dict[str, Json], pointers: Sequence[str]) -> dict[str, Json]:
+    """The values at these JSON pointers, all of which exist."""
+    found: dict[str, Json] = {}
+    for pointer in pointers:
+        value: Json = arguments
+        for step in pointer.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            value = value[int(name)] if isinstance(value, list) else value[name]  # type: ignore[index]
+        found[pointer] = value
+    return found

@@ -1,0 +1,1 @@
+"""Measurements; not tests, and not part of the package."""

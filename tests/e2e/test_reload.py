@@ -1,0 +1,107 @@
+"""A reload takes the whole file or nothing of it, and `/readyz` tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.world import World, text, world
+
+pytestmark = pytest.mark.anyio
+
+
+def change(folder: Path, **tools: Any) -> None:
+    """Give the policy other tools."""
+    path = folder / "approvals.yaml"
+    whole = json.loads(path.read_text())
+    whole["servers"]["up"]["policy"]["tools"] = tools
+    path.write_text(json.dumps(whole))
+
+
+async def reload(w: World, *, by: str = "carol") -> Any:
+    return await w.rest("POST", "/v1/policies/reload", by=by, json_body={})
+
+
+async def configuration(w: World) -> dict[str, Any]:
+    found: dict[str, Any] = (await w.rest("GET", "/readyz", by="bob")).json()["configuration"]
+    return found
+
+
+async def test_a_reload_changes_what_the_next_call_meets(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        assert text(await agent.call_tool("look", {"what": "x"})) == "saw x"
+        before = await configuration(w)
+        change(tmp_path, look={"action": "deny", "reason": "not today"})
+        assert text(await agent.call_tool("look", {"what": "x"})) == "saw x"
+        assert (await reload(w)).status_code == 200
+        said = text(await agent.call_tool("look", {"what": "x"}))
+        assert said.startswith("NOT EXECUTED: the policy does not allow this call: not today.")
+        after = await configuration(w)
+        assert after["hash"] != before["hash"]
+        assert (after["file"], after["problems"]) == ("loaded", 0)
+
+
+async def test_a_bad_file_changes_nothing_and_shows(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        before = await configuration(w)
+        change(tmp_path, look={"action": "maybe"}, act={"deny_iff": []})
+        refused = await reload(w)
+        assert (refused.status_code, refused.json()["code"]) == (422, "configuration_invalid")
+        assert "/servers/up/policy/tools/look/action" in refused.json()["detail"]
+        assert "did you mean deny_if?" in refused.json()["detail"]
+        now = await configuration(w)
+        assert now == {**before, "file": "does not load, the older is used", "problems": 2}
+        assert text(await agent.call_tool("look", {"what": "x"})) == "saw x"
+        change(tmp_path, look={})
+        assert (await reload(w)).status_code == 200
+        assert (await configuration(w))["problems"] == 0
+
+
+async def test_a_file_that_asks_for_what_is_not_built_yet_is_not_loaded(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        path = tmp_path / "approvals.yaml"
+        whole = json.loads(path.read_text())
+        whole["servers"]["git"] = {"command": "uvx", "args": ["mcp-server-git"]}
+        path.write_text(json.dumps(whole))
+        refused = await reload(w)
+        assert refused.status_code == 422
+        assert "starts a command, which this version cannot do yet" in refused.json()["detail"]
+
+
+async def test_a_policy_that_now_denies_ends_what_was_approved_under_the_old_one(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        change(tmp_path, act={"action": "deny"})
+        await reload(w)
+        await w.approve(approval)
+        assert text(await calling).startswith("NOT EXECUTED: the policy changed")
+        assert w.upstream.calls == 0
+
+
+async def test_a_policy_that_now_allows_lets_the_approved_call_run_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        change(tmp_path, act={})
+        await reload(w)
+        await w.approve(approval)
+        assert text(await calling) == "did x 0"
+        assert w.upstream.ran == {"x": 1}
+
+
+async def test_an_agent_or_person_that_leaves_the_file_is_nobody_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        path = tmp_path / "approvals.yaml"
+        whole = json.loads(path.read_text())
+        del whole["agents"]["other"], whole["people"]["dan"]
+        path.write_text(json.dumps(whole))
+        await reload(w)
+        for gone in ("other", "dan"):
+            assert (await w.rest("GET", "/v1/approvals", by=gone)).status_code == 401
