@@ -80,11 +80,11 @@ class Upstream:
             return "noted"
 
         app = server.streamable_http_app(json_response=True)
-        app.add_middleware(_Recorder, upstream=self)
+        app.add_middleware(Recorder, upstream=self)
         return app
 
 
-class _Recorder:
+class Recorder:
     def __init__(self, app: object, *, upstream: Upstream) -> None:
         self._app = app
         self._upstream = upstream
