@@ -17,9 +17,7 @@ depends_on = None
 MOMENT = sa.DateTime(timezone=True).with_variant(sa.BigInteger(), "sqlite")
 BEFORE = ("requested", "decided", "ended", "finished")
 AFTER = ("requested", "decided", "reminder", "escalated", "ended", "finished")
-OUTBOX = (
-    "id, approval_id, channel, version, kind, due_at, leased_until, attempts, done_at, error"
-)
+OUTBOX = "id, approval_id, channel, version, kind, due_at, leased_until, attempts, done_at, error"
 
 
 def upgrade() -> None:
