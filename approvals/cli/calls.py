@@ -37,14 +37,14 @@ def list_(*, status: str | None, as_json: bool, url: str | None, key: str | None
 def show(id_: str, *, as_json: bool, url: str | None, key: str | None) -> None:
     """The whole call."""
     with connect(url, key) as client:
-        approval = _find(client, id_)
+        approval = find(client, id_)
     typer.echo(exact_json(approval) if as_json else "\n".join(_lines(approval)))
 
 
 def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: str | None) -> None:
     """Approve what was shown: the digest sent is the one of the arguments printed."""
     with connect(url, key) as client:
-        approval = _find(client, id_)
+        approval = find(client, id_)
         if approval["status"] != "pending":
             raise ApiError(409, "already_decided", _over(approval))
         typer.echo("\n".join(_lines(approval)))
@@ -60,18 +60,18 @@ def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: st
 def deny(id_: str, *, reason: str | None, url: str | None, key: str | None) -> None:
     """Deny."""
     with connect(url, key) as client:
-        after = client.deny(_find(client, id_)["id"], reason)
+        after = client.deny(find(client, id_)["id"], reason)
     typer.echo(f"{after['id']} {_state(after)}")
 
 
 def cancel(id_: str, *, url: str | None, key: str | None) -> None:
     """Withdraw."""
     with connect(url, key) as client:
-        after = client.cancel(_find(client, id_)["id"])
+        after = client.cancel(find(client, id_)["id"])
     typer.echo(f"{after['id']} {_state(after)}")
 
 
-def _find(client: Client, id_: str) -> dict[str, Any]:
+def find(client: Client, id_: str) -> dict[str, Any]:
     """An approval by its id or the beginning of it."""
     if len(id_) >= FULL_ID:
         return client.approval(id_)

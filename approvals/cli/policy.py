@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from approvals.cli.calls import find
 from approvals.cli.connection import connect
 from approvals.config.calls import read_call, read_expectations
 from approvals.config.load import load, load_policy
@@ -54,7 +55,7 @@ def explain(file: Path, call_file: Path) -> None:
 def explain_approval(id_: str, *, url: str | None, key: str | None) -> None:
     """The same for the call of an approval, as the running service judges it now."""
     with connect(url, key) as client:
-        found = client.explain(id_)
+        found = client.explain(find(client, id_)["id"])
     typer.echo(f"parked by: {found['parked_by']['rule']} ({found['parked_by']['policy']})")
     for line in found["lines"]:
         typer.echo(line)

@@ -216,6 +216,15 @@ class Gateway:
             catalogue=self._catalogue,
             busy=self._busy,
             timeout=self._upstream_timeout,
+            is_current=lambda: self._is_current(server),
+        )
+
+    def _is_current(self, server: HttpServer) -> bool:
+        """Whether calls to a server of this name still go where they went when it was opened."""
+        now = self._rules.current.servers.get(server.name)
+        return isinstance(now, HttpServer) and (now.url, now.headers) == (
+            server.url,
+            server.headers,
         )
 
     def _server(self, scope: Scope, agent: AgentPrincipal) -> HttpServer:

@@ -30,7 +30,7 @@ from approvals.outbound import AnswerTooLarge, Blocked
 from approvals.ports import Answered, NotSent, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from approvals.domain.rulebook import HttpServer
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
@@ -88,8 +88,11 @@ class HttpUpstream:
         catalogue: Catalogue,
         busy: Busy,
         timeout: timedelta,
+        is_current: Callable[[], bool],
     ) -> None:
+        """`is_current` says whether the configuration still names this server as it was opened."""
         self._server = server
+        self._is_current = is_current
         self._session = session
         self._message = message
         self._pools = pools
@@ -109,6 +112,8 @@ class HttpUpstream:
         return found.definition.hash if found else None
 
     async def prepare(self, tool: str, arguments: str) -> None:
+        if not self._is_current():
+            raise SessionLost("The server's entry has changed. Start a new session.")
         params = f'{{"arguments":{arguments},"name":{quoted(tool)}{self._meta_member()}}}'
         headers = self._headers("tools/call", await self.tool_headers(tool, arguments))
         self._prepared = _Request("tools/call", params, headers)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.cli.test_serve import Machine
@@ -172,6 +173,27 @@ def test_doctor_says_what_would_go_wrong_tonight(machine: Machine) -> None:
 def test_doctor_finds_a_damaged_database(machine: Machine) -> None:
     (machine.folder / "approvals.db").write_bytes(b"not a database at all" * 500)
     assert "cannot be read" in machine.run("doctor", code=1)
+
+
+def test_policy_explain_takes_the_beginning_of_an_id(machine: Machine) -> None:
+    (machine.folder / "approvals.yaml").write_text(
+        "servers: {exchange: {url: http://127.0.0.1:9000/mcp, policy: exchange.yaml}}\n"
+        "agents: {bot: {servers: [exchange]}}\n"
+    )
+    (machine.folder / "exchange.yaml").write_text(
+        "{version: '1', default: deny, tools: {act: {action: require_approval}}}"
+    )
+    machine.serve()
+    key = machine.run("keys", "create", "--agent", "bot").strip()
+    asked = httpx2.post(
+        f"{machine.url}/v1/approvals",
+        headers={"authorization": f"Bearer {key}"},
+        json={"server": "exchange", "tool": "act", "arguments": {}},
+        trust_env=False,
+    ).json()["approval"]
+    said = machine.run("policy", "explain", asked["id"][:9])
+    assert "parked by: /tools/act/action" in said
+    assert "verdict: require_approval /tools/act/action" in said
 
 
 def test_freeze_and_thaw_from_the_command_line(machine: Machine) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from approvals.demo.stage import served
+from tests.e2e.upstream import Upstream
 from tests.e2e.world import World, text, world
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +96,29 @@ async def test_a_policy_that_now_allows_lets_the_approved_call_run_once(tmp_path
         await w.approve(approval)
         assert text(await calling) == "did x 0"
         assert w.upstream.ran == {"x": 1}
+
+
+async def test_a_held_call_is_not_sent_to_a_server_that_has_moved(tmp_path: Path) -> None:
+    elsewhere = Upstream()
+    async with (
+        served(elsewhere.app()) as url,
+        world(tmp_path) as w,
+        w.agent("legacy") as agent,
+    ):
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        path = tmp_path / "approvals.yaml"
+        whole = json.loads(path.read_text())
+        whole["servers"]["up"]["url"] = f"{url}/mcp"
+        path.write_text(json.dumps(whole))
+        await reload(w)
+        await w.approve(approval)
+        await asyncio.gather(calling, return_exceptions=True)
+        assert w.upstream.calls == 0
+        assert (await w.status(approval["id"]))["status"] == "approved"
+        async with w.agent() as again:
+            assert text(await again.call_tool("act", {"what": "x"})) == "did x 0"
+        assert (w.upstream.calls, elsewhere.calls) == (0, 1)
 
 
 async def test_an_agent_or_person_that_leaves_the_file_is_nobody_at_once(tmp_path: Path) -> None:
