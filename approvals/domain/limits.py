@@ -77,10 +77,10 @@ class Uncountable:
     why: str
 
 
-def scaled(amount: Decimal | int) -> int:
+def scaled(amount: Decimal | int, *, rounding: str = ROUND_CEILING) -> int:
     """In units of 10^-18; what is smaller still is rounded up, so that it counts."""
     exact = _EXACT.scaleb(Decimal(amount), PLACES)
-    return int(exact.to_integral_value(ROUND_CEILING, context=_EXACT))
+    return int(exact.to_integral_value(rounding, context=_EXACT))
 
 
 def charges(

@@ -57,5 +57,26 @@ def risk_of(category: Category, *, level: Level | None = None, why: str | None =
     return Risk(level=level or LEVEL_OF[category], category=category, why=why or WHY[category])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RiskOverride:
+    """What a policy says of a tool's risk; what it does not say is left as it is known."""
+
+    level: Level | None = None
+    category: Category | None = None
+    why: str | None = None
+
+    def over(self, known: Risk) -> Risk:
+        """A category said brings its own level and words, unless these are said as well."""
+        if self.category is None:
+            return Risk(
+                level=self.level or known.level,
+                category=known.category,
+                why=self.why or known.why,
+            )
+        return risk_of(self.category, level=self.level, why=self.why)
+
+
+AS_KNOWN = RiskOverride()
+"""A policy that says nothing of a tool's risk."""
 UNKNOWN = risk_of(Category.EXECUTE)
 """What a tool is until somebody says otherwise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -15,9 +16,12 @@ from approvals.domain.policy.model import AskingRule, Rule, ToolPolicy
 from approvals.domain.policy.paths import Path, Root
 from approvals.domain.policy.settings import ApprovalSettings
 from approvals.domain.quorum import Requirement, Stage
-from approvals.domain.risk import UNKNOWN, Category, Level, risk_of
+from approvals.domain.risk import Category, Level, RiskOverride, risk_of
 from approvals.domain.strictjson import Json, Number, parse
 from tests.domain.policies import ASKS, HEAD, policy, read
+
+KNOWN = risk_of(Category.WRITE)
+READS = risk_of(Category.READ, level=Level.HIGH, why="x")
 
 
 def tool(entry: str) -> ToolPolicy:
@@ -106,7 +110,7 @@ def test_every_key_of_a_tool_is_read() -> None:
         ),
         summary="Sell {symbol}",
         redact=(Path(text="args.api_secret", root=Root.ARGS, steps=("api_secret",)),),
-        risk=risk_of(Category.FINANCIAL, level=Level.LOW, why="small."),
+        risk=RiskOverride(level=Level.LOW, category=Category.FINANCIAL, why="small."),
         justification=True,
     )
 
@@ -166,14 +170,15 @@ def test_the_published_wording_as_a_message_says_nothing_more() -> None:
 @pytest.mark.parametrize(
     ("risk", "meant"),
     [
-        ("{}", UNKNOWN),
+        ("{}", KNOWN),
         ('{"category": "Read"}', risk_of(Category.READ)),
-        ('{"level": "critical"}', risk_of(Category.EXECUTE, level=Level.CRITICAL)),
-        ('{"why": "x"}', risk_of(Category.EXECUTE, why="x")),
+        ('{"level": "critical"}', replace(KNOWN, level=Level.CRITICAL)),
+        ('{"why": "x"}', replace(KNOWN, why="x")),
+        ('{"category": "Read", "level": "high", "why": "x"}', READS),
     ],
 )
-def test_what_a_risk_leaves_out_is_taken_from_our_table(risk: str, meant: object) -> None:
-    assert tool(f'{{"risk": {risk}}}').risk == meant
+def test_what_a_risk_leaves_out_is_left_as_it_is_known(risk: str, meant: object) -> None:
+    assert tool(f'{{"risk": {risk}}}').risk.over(KNOWN) == meant
 
 
 @pytest.mark.parametrize(

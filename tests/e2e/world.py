@@ -131,7 +131,7 @@ def text(result: CallToolResult) -> str:
 
 def _http(**settings: Any) -> httpx2.AsyncClient:
     limits = httpx2.Limits(max_connections=2000)
-    return httpx2.AsyncClient(timeout=120, trust_env=False, limits=limits, **settings)
+    return httpx2.AsyncClient(timeout=300, trust_env=False, limits=limits, **settings)
 
 
 class Slowed:

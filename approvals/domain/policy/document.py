@@ -19,7 +19,7 @@ from approvals.domain.policy.read_rules import (
 from approvals.domain.policy.read_settings import read_approval
 from approvals.domain.policy.reading import Place, Problems
 from approvals.domain.policy.settings import ApprovalSettings, merged
-from approvals.domain.risk import LEVEL_OF, Category, Level, Risk, risk_of
+from approvals.domain.risk import AS_KNOWN, Category, Level, RiskOverride
 from approvals.domain.strictjson import Json, canonical
 from approvals.domain.summary import PLACEHOLDER
 from approvals.errors import ConfigurationInvalid
@@ -256,15 +256,14 @@ def _template(place: Place) -> str | None:
     return text
 
 
-def _risk(place: Place) -> Risk | None:
+def _risk(place: Place) -> RiskOverride:
     if not place.exists:
-        return None
+        return AS_KNOWN
     place.only(("level", "category", "why"))
     category = place.child("category").one_of(tuple(Category))
     level = place.child("level").one_of(tuple(Level))
-    known = Category(category) if category else Category.EXECUTE
-    return risk_of(
-        known,
-        level=Level(level) if level else LEVEL_OF[known],
-        why=place.child("why").text(),
+    return RiskOverride(
+        level=Level(level) if level else None,
+        category=Category(category) if category else None,
+        why=place.child("why").text() or None,
     )

@@ -75,7 +75,7 @@ class _Judging:
     ) -> None:
         self._policy = policy
         self._tool = tool
-        self._risk = tool.risk or call.classified.risk
+        self._risk = tool.risk.over(call.classified.risk)
         self._facts = Facts(call, risk=self._risk, labels=labels, now=now)
         self._doubts: list[str] = []
 

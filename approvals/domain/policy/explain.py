@@ -11,6 +11,7 @@ from approvals.domain.policy.conditions import failing, matches
 from approvals.domain.policy.describe import asked_words, rule_words
 from approvals.domain.policy.evaluate import judge, not_bound
 from approvals.domain.policy.paths import Facts
+from approvals.domain.risk import AS_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,13 +76,14 @@ def _entry_words(policy: Policy, entry: ToolPolicy | None, tool: str) -> str:
 
 
 def _because(entry: ToolPolicy | None, call: Call) -> str:
-    return "as the policy says" if entry and entry.risk else call.classified.because
+    said = entry is not None and entry.risk != AS_KNOWN
+    return "as the policy says" if said else call.classified.because
 
 
 def _looked_at(
     policy: Policy, entry: ToolPolicy, call: Call, now: datetime, labels: Mapping[str, str]
 ) -> Iterator[str]:
-    facts = Facts(call, risk=entry.risk or call.classified.risk, labels=labels, now=now)
+    facts = Facts(call, risk=entry.risk.over(call.classified.risk), labels=labels, now=now)
     for rule in entry.require:
         why = failing(rule.conditions, facts)
         yield f"{rule.pointer}: {'holds' if why is None else f'does not hold: {why}'}"

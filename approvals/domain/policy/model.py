@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from approvals.domain.policy.globs import matches
+from approvals.domain.risk import AS_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from approvals.domain.policy.conditions import Condition
     from approvals.domain.policy.paths import Path
     from approvals.domain.quorum import Requirement
-    from approvals.domain.risk import Risk
+    from approvals.domain.risk import Risk, RiskOverride
 
 REMEMBERED_NAMES = 4096
 MAX_NAME = 200
@@ -59,7 +60,7 @@ class ToolPolicy:
     limits: tuple[Limit, ...] = ()
     summary: str | None = None
     redact: tuple[Path, ...] = ()
-    risk: Risk | None = None
+    risk: RiskOverride = AS_KNOWN
     justification: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import ROUND_FLOOR
 from typing import TYPE_CHECKING
 
 import re2
@@ -62,9 +63,10 @@ def read_limit(place: Place) -> Limit | None:
     scope = place.child("scope").one_of(tuple(Scope), required=True)
     most = _amount(place.needs("max", "the most there may be in one window"))
     increment = _increment(place.child("increment"))
+    if counter == "" or (counter and counter.startswith("rate_limit")):
+        place.child("counter").wrong("is kept for `rate_limit`, or empty; choose another name")
+        return None
     if not (counter and window and scope) or most is None:
-        if counter == "":
-            place.child("counter").wrong("must not be empty")
         return None
     return Limit(
         pointer=place.inner,
@@ -236,7 +238,7 @@ def _amount(place: Place) -> int | None:
     if not is_number(value) or value < 0:  # type: ignore[operator]
         place.wrong("must be a number that is not negative")
         return None
-    return scaled(value)  # type: ignore[arg-type]
+    return scaled(value, rounding=ROUND_FLOOR)  # type: ignore[arg-type]  # as is_number says
 
 
 def _increment(place: Place) -> Path | None:
