@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.strictjson import Json
 
-_NOTHING_HIDDEN: Mapping[str, Json] = {}
+_NOTHING_HIDDEN: Mapping[str, str] = {}
 
 REPORT_WITHIN = timedelta(minutes=10)
 """How long a program that sends for itself has to tell how it went."""
@@ -66,7 +66,7 @@ def park(
     *,
     event_id: str,
     max_pending: int,
-    hidden: Mapping[str, Json] = _NOTHING_HIDDEN,
+    hidden: Mapping[str, str] = _NOTHING_HIDDEN,
 ) -> Parking:
     """Put a call into the queue; `hidden` are keyed hashes of the values that nobody is shown."""
     detail: dict[str, Json] = {

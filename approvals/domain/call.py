@@ -86,13 +86,19 @@ def canonical_arguments(arguments: Json) -> str:
     return text
 
 
-def read_definition(entry: Mapping[str, Json]) -> ToolDefinition:
-    """Take a `tools/list` entry; `_meta` is the server's talk, not part of what is approved."""
+def read_definition(entry: Mapping[str, Json], *, address: str | None = None) -> ToolDefinition:
+    """Take a `tools/list` entry; `_meta` is the server's talk, not part of what is approved.
+
+    With the server's `address` the hash covers that too: what was approved for one place is not
+    approved for another.
+    """
     name = entry.get("name")
     if not isinstance(name, str) or not name:
         raise InvalidArguments("A tool definition needs a name.")
     description = entry.get("description")
     hashed = canonical({key: value for key, value in entry.items() if key != "_meta"})
+    if address is not None:
+        hashed = canonical([address, hashed])
     return ToolDefinition(
         name=name,
         description=description[:MAX_DESCRIPTION] if isinstance(description, str) else "",

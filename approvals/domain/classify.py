@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     _Property = tuple[str, dict[str, Json]]
 
+MAX_CHOICES = 200
 MAX_NAME = 200
 MAX_PROPERTIES = 200
 # How many words around a verb are looked at, so that a long clause takes linear time.
@@ -269,7 +270,10 @@ def _of_schema(properties: Sequence[_Property]) -> Iterator[_Finding]:
 
 def _of_choices(choices: Json) -> Iterator[_Finding]:
     """A tool that can do several things is its worst; one that can also read says little."""
-    for choice in choices if isinstance(choices, list) else ():
+    given = choices if isinstance(choices, list) else []
+    if len(given) > MAX_CHOICES:
+        yield _Finding(Category.EXECUTE, "one of its arguments has too many choices to read")
+    for choice in given[:MAX_CHOICES]:
         for found in _of_name(words_of(str(choice)[:MAX_NAME])):
             if found.category is not Category.READ:
                 yield found

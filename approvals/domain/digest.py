@@ -49,12 +49,18 @@ def stage_facts(stage: Stage) -> dict[str, object]:
     return facts
 
 
-def digest(call: Call, requirement: Requirement, *, revision: int) -> str:
-    """The digest that a person's decision names."""
+def digest(
+    call: Call, requirement: Requirement, *, revision: int, arguments: str | None = None
+) -> str:
+    """The digest that a person's decision names.
+
+    `arguments` stand in for the call's where values are hidden: each of those is replaced by a
+    keyed hash, for a digest without a key would tell a short secret to whoever tries all.
+    """
     definition = quoted(call.definition.hash) if call.definition else "null"
     text = (
-        f'{{"agent":{quoted(call.agent)},"arguments":{call.arguments},"definition":{definition},'
-        f'"executor":{quoted(call.executor)},'
+        f'{{"agent":{quoted(call.agent)},"arguments":{arguments or call.arguments},'
+        f'"definition":{definition},"executor":{quoted(call.executor)},'
         f'"requirement":{quoted(requirement_hash(requirement))},"revision":{revision},'
         f'"server":{quoted(call.server)},"tool":{quoted(call.tool)}}}'
     )

@@ -13,6 +13,7 @@ from decimal import ROUND_CEILING, Context, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from approvals.domain.call import Executor
 from approvals.domain.policy.conditions import is_number
 from approvals.domain.policy.paths import Absent, Facts, Path, values
 from approvals.domain.strictjson import canonical
@@ -145,7 +146,9 @@ def _whose(scope: Scope, call: Call, policy: str) -> Iterable[str]:
         case Scope.AGENT:
             return (call.agent,)
         case Scope.SESSION:
-            return (call.agent,) if call.session is None else (call.agent, call.session)
+            if call.session is None or call.executor is Executor.CALLER:  # it names its own
+                return (call.agent,)
+            return (call.agent, call.session)
         case Scope.SERVER:
             return (call.server,)
     return (policy,)

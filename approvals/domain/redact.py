@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from approvals.domain.policy.paths import Each, Path, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from approvals.domain.strictjson import Json
 
 HIDDEN = "[hidden]"
 MAX_PLACES = 1000
 """Of more hidden values than this the whole argument is hidden: a list of places has its limits."""
+
+MAX_POINTERS = 16 * 1024
+"""Characters of all pointers: each repeats the names on its way."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _SECRET_WORDS = frozenset(
@@ -36,10 +39,12 @@ _SECRET_WORDS = frozenset(
         "mnemonic",
         "otp",
         "passcode",
+        "pass",
         "passphrase",
         "passwd",
         "password",
         "passwords",
+        "pin",
         "privatekey",
         "pwd",
         "secret",
@@ -55,6 +60,7 @@ _SECRET_ENDS = (
     "apikey",
     "authtoken",
     "bearertoken",
+    "encryptionkey",
     "idtoken",
     "passwd",
     "password",
@@ -67,10 +73,12 @@ _SECRET_ENDS = (
 _SECRET_PAIRS = frozenset(
     {
         ("access", "key"),
+        ("account", "key"),
         ("api", "key"),
         ("api", "keys"),
         ("auth", "key"),
         ("encryption", "key"),
+        ("hmac", "key"),
         ("pass", "phrase"),
         ("pass", "word"),
         ("private", "key"),
@@ -107,7 +115,10 @@ Place = tuple[Step, ...]
 
 def is_secret(name: str) -> bool:
     """Whether an argument of this name holds something that opens a door."""
-    words = [word.casefold() for word in _WORD.findall(name)]
+    words = [word for word in map(str.casefold, _WORD.findall(name)) if not word.isdecimal()]
+    whole = "".join(character for character in name.casefold() if character.isalpha())
+    if whole.endswith(_SECRET_ENDS):
+        return True
     if _SECRET_WORDS.intersection(words) or any(word.endswith(_SECRET_ENDS) for word in words):
         return True
     if any(pair in _SECRET_PAIRS for pair in pairwise(words)):
@@ -121,21 +132,25 @@ def hidden_places(arguments: dict[str, Json], paths: Sequence[Path]) -> tuple[st
     for path in paths:
         found |= dict.fromkeys(_at(arguments, path.steps, ()))
     found |= dict.fromkeys(_by_name(arguments, ()))
-    if len(found) > MAX_PLACES:
-        found = dict.fromkeys(place[:1] for place in found)
-    return tuple(_pointer(place) for place in found)
+    pointers = tuple(_pointer(place) for place in found)
+    if len(found) > MAX_PLACES or sum(map(len, pointers)) > MAX_POINTERS:
+        return tuple(dict.fromkeys(_pointer(place[:1]) for place in found))
+    return pointers
 
 
-def redacted(value: Json, hidden: Sequence[str], *, at: str = "") -> Json:
+def redacted(value: Json, hidden: Sequence[str]) -> Json:
     """A copy with the text `[hidden]` at each of these JSON pointers."""
-    if not hidden:
-        return value
-    return _copy(value, frozenset(hidden), at)
+    return replaced(value, dict.fromkeys(hidden, HIDDEN))
 
 
-def _copy(value: Json, hidden: frozenset[str], at: str) -> Json:
+def replaced(value: Json, by: Mapping[str, str]) -> Json:
+    """A copy with another text at each of these JSON pointers."""
+    return _copy(value, by, "") if by else value
+
+
+def _copy(value: Json, hidden: Mapping[str, str], at: str) -> Json:
     if at in hidden:
-        return HIDDEN
+        return hidden[at]
     if isinstance(value, dict):
         return {name: _copy(v, hidden, f"{at}/{_escaped(name)}") for name, v in value.items()}
     if isinstance(value, list):

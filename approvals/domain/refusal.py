@@ -207,8 +207,8 @@ def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
             text = "the request was withdrawn. Ask your user before you send it again."
         case CancelReason.REVOKED:
             text = (
-                "the call was approved, and the approval was taken back before it was sent. Tell "
-                "your user, and do not seek the same effect with another tool."
+                "an approver took this call back before it was sent. Tell your user, and do not "
+                "seek the same effect with another tool."
             )
         case CancelReason.POLICY_CHANGED:
             text = (

@@ -56,7 +56,7 @@ def rights_of(
                 "be denied."
             )
     strong = {i for i in named if assurance >= approval.requirement.stages[i].assurance}
-    if not strong:
+    if not strong or (answer is Answer.APPROVE and not strong & approval.stages_to_approve):
         weakest = min(approval.requirement.stages[i].assurance for i in named)
         raise AssuranceTooLow(f"This call is decided with {weakest.word} sign-in or stronger.")
     return Rights(stages=frozenset(strong), solo=owns and directory.solo)

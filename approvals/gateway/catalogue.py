@@ -56,7 +56,7 @@ class _Listed:
 
 
 class Catalogue:
-    """The tools of each server, read again when they are too old or a name is missing."""
+    """The tools of each server, by its address; read again when too old or a name is missing."""
 
     def __init__(self) -> None:
         self._listed: defaultdict[str, _Listed] = defaultdict(_Listed)
@@ -105,7 +105,8 @@ class Catalogue:
         twice: set[str] = set()
         for entry in entries:
             try:
-                tool = Tool(definition=read_definition(entry), entry=entry)
+                definition = read_definition(entry, address=server)
+                tool = Tool(definition=definition, entry=entry)
             except InvalidArguments:
                 logger.warning("server %s lists a tool without a name", server)
                 continue

@@ -132,6 +132,7 @@ class Gateway:
                 headers=_passed(scope, session),
                 session=session.id,
                 left=left,
+                still=lambda: self._identity.agent(bearer(scope)),
                 passing=lambda: self._one_more_open(agent),
             )
             reply = await self._relay.handle(request, response.pass_on)
@@ -165,7 +166,7 @@ class Gateway:
         if scope["method"] not in {"GET", "DELETE"}:
             raise BadMessage(messages.INVALID_REQUEST, "Use POST, GET or DELETE.", status=405)
         upstream = self._upstream(server, session, _NO_MESSAGE)
-        if scope["method"] == "DELETE" and self._busy.is_busy(session.id):
+        if scope["method"] == "DELETE" and session.id and upstream.is_sending:
             self._end_once(upstream, session, _passed(scope, session))
             await response.whole(202, b"")
             return
@@ -189,7 +190,8 @@ class Gateway:
         self, upstream: HttpUpstream, session: Session, headers: Sequence[tuple[bytes, bytes]]
     ) -> None:
         """End a session once the approved call in it has come back."""
-        while self._busy.is_busy(session.id):  # noqa: ASYNC110 (rare, and bounded)
+        del session
+        while upstream.is_sending:  # noqa: ASYNC110 (rare, and bounded)
             await asyncio.sleep(END_AGAIN.total_seconds())
         try:
             async with (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from approvals.gateway.catalogue import SessionLost
 from approvals.ports import Answered
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
     from datetime import datetime
 
     from approvals.domain.refused import Refusal
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOPPING = "The service is stopping."
+MAX_HELD = 100
+"""Requests of one agent that are held at once, or `max_pending` of them; more are told at once."""
 FOREVER = timedelta(days=1)
 """Longer than any request is held: the time of the request itself ends the wait."""
 
@@ -81,17 +86,55 @@ class Hold:
         self._clock = clock
         self._longest = longest
         self._leaving: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()
+        self._requesters: Counter[str] = Counter()
 
     async def until_ended(
-        self, approval: Approval, upstream: Upstream, *, left: asyncio.Future[None]
+        self,
+        approval: Approval,
+        upstream: Upstream,
+        *,
+        left: asyncio.Future[None],
+        still: Callable[[], Awaitable[object]],
     ) -> Ended:
         """Wait for the decision, start the release, wait for the outcome.
 
         `left` is done when the client is gone; the call is then withdrawn where the rule says so.
+        `still` raises Unauthenticated once the client's key is revoked; nothing is sent for it.
         """
+        if self._held[approval.call.agent] >= self._most_held(approval.call.agent):
+            return await self.outcome(await self._newest(approval))
+        with self._counted(approval):
+            return await self._wait(approval, upstream, left, still)
+
+    @contextmanager
+    def _counted(self, approval: Approval) -> Iterator[None]:
+        for counter, key in ((self._held, approval.call.agent), (self._requesters, approval.id)):
+            counter[key] += 1
+        try:
+            yield
+        finally:
+            for counter, key in (
+                (self._held, approval.call.agent),
+                (self._requesters, approval.id),
+            ):
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
+
+    def _most_held(self, agent: str) -> int:
+        return max(MAX_HELD, self._rules.current.max_pending(agent))
+
+    async def _wait(
+        self,
+        approval: Approval,
+        upstream: Upstream,
+        left: asyncio.Future[None],
+        still: Callable[[], Awaitable[object]],
+    ) -> Ended:
         try:
             async with asyncio.timeout(self._time_of(approval).total_seconds()):
-                return await self._follow(approval, upstream)
+                return await self._follow(approval, upstream, still)
         except asyncio.CancelledError:
             if left.done() and approval.requirement.on_requester_gone is Gone.CANCEL:
                 self._abandon(approval)
@@ -131,7 +174,7 @@ class Hold:
         task.add_done_callback(self._leaving.discard)
 
     async def _withdraw_if_alone(self, approval: Approval) -> None:
-        if self._waiting.waits_for(approval.id):
+        if self._requesters[approval.id]:
             return
         try:
             await self._approvals.abandon(approval.id)
@@ -146,9 +189,13 @@ class Hold:
             within=use_from - self._clock.now(),
         )
 
-    async def _follow(self, approval: Approval, upstream: Upstream) -> Ended:
+    async def _follow(
+        self, approval: Approval, upstream: Upstream, still: Callable[[], Awaitable[object]]
+    ) -> Ended:
         while True:
             approval = await self._waiting.until(approval.id, _moves, within=FOREVER)
+            if isinstance(approval.state, Approved):
+                await still()
             if ended := await self._next(approval, upstream):
                 return ended
 

@@ -57,6 +57,9 @@ class Message:
         only members that were read here.
         """
         known = {name: self.body[name] for name in _MEMBERS if name in self.body}
+        if JUSTIFICATION in self.meta:  # said to the people here, not to the server
+            meta = {name: said for name, said in self.meta.items() if name != JUSTIFICATION}
+            known["params"] = {**self.params, "_meta": meta}
         return canonical(known).encode()
 
     @property

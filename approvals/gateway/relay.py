@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.call import Call, Executor, canonical_arguments
 from approvals.domain.policy.model import Ruling
-from approvals.domain.refused import Refusal, answer_lost, blocked, invalid_arguments, unavailable
+from approvals.domain.refused import (
+    Refusal,
+    answer_lost,
+    blocked,
+    frozen,
+    invalid_arguments,
+    unavailable,
+)
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidArguments, InvalidJson, Overloaded, StoreFailure, Unavailable
 from approvals.gateway import messages, schema, sse
@@ -44,6 +51,7 @@ logger = logging.getLogger(__name__)
 TRIES = 5
 MAX_NAME = 200
 MAX_JUSTIFICATION = 2000
+ASKED_BACK = "An approved call is running in this session: nobody approved input to it."
 
 PassOn = Callable[["Answer"], Awaitable[None]]
 
@@ -70,11 +78,16 @@ _ALWAYS = frozenset(
 )
 
 
+_KNOWN = _ALWAYS | {"tools/call", "resources/read", "prompts/get"}
+_FOLDED = frozenset(method.casefold() for method in _KNOWN)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """One request of an agent to one server.
 
-    `left` is done once the client has gone; `passing` counts what takes a connection.
+    `left` is done once the client has gone; `still` raises once its key is revoked; `passing`
+    counts what takes a connection.
     """
 
     agent: AgentPrincipal
@@ -84,6 +97,7 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     session: str | None
     left: asyncio.Future[None]
+    still: Callable[[], Awaitable[object]]
     passing: Callable[[], AbstractContextManager[None]]
 
 
@@ -112,6 +126,9 @@ class Relay:
     async def handle(self, request: Request, pass_on: PassOn) -> Reply | None:
         """A Reply, or None when the server's own answer was given to `pass_on`."""
         message = request.message
+        if message.method is None and request.upstream.is_sending:
+            raise BadMessage(messages.INVALID_REQUEST, ASKED_BACK, status=409)
+        _check_method(message)
         match message.method:
             case "tools/call" if message.has_id:
                 return await self._tools_call(request, pass_on)
@@ -121,6 +138,11 @@ class Relay:
                 return await self._filtered_list(request)
         if not self._passes(request):
             return _not_allowed(message)
+        if message.method is not None and message.method not in _ALWAYS:
+            freeze = await self._gate.freeze_of(request.agent.name, request.server.name)
+            if freeze is not None:
+                text = frozen(freeze.reason).message
+                return Reply(body=messages.error(message.id, messages.INVALID_REQUEST, text))
         await _through(request, pass_on)
         return None
 
@@ -157,7 +179,7 @@ class Relay:
                     return _refusal(request, refusal)
                 case Held(approval=approval):
                     ended = await self._hold.until_ended(
-                        approval, request.upstream, left=request.left
+                        approval, request.upstream, left=request.left, still=request.still
                     )
                     await self._hand_over(request, ended)
                     return _ended(request, ended)
@@ -227,6 +249,13 @@ class Relay:
         return not isinstance(name, str) or self._gate.hides(
             request.agent.name, request.server.name, name
         )
+
+
+def _check_method(message: Message) -> None:
+    """A server that reads methods loosely would run a call that was not judged as one."""
+    method = message.method
+    if method is not None and method not in _KNOWN and method.strip().casefold() in _FOLDED:
+        raise BadMessage(messages.INVALID_REQUEST, "`method` differs only in case or blanks.")
 
 
 async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:

@@ -49,11 +49,8 @@ class Busy:
         self._sending: Counter[str] = Counter()
 
     @contextmanager
-    def sending(self, session: str | None) -> Iterator[None]:
+    def sending(self, session: str) -> Iterator[None]:
         """While inside, the session is in use."""
-        if session is None:
-            yield
-            return
         self._sending[session] += 1
         try:
             yield
@@ -62,5 +59,5 @@ class Busy:
             if not self._sending[session]:
                 del self._sending[session]
 
-    def is_busy(self, session: str | None) -> bool:
-        return session is not None and session in self._sending
+    def is_busy(self, session: str) -> bool:
+        return session in self._sending

@@ -22,6 +22,7 @@ from mcp_types import (
     PROTOCOL_VERSION_META_KEY,
 )
 
+from approvals.domain.digest import sha256
 from approvals.domain.strictjson import Json, Number, canonical, parse, quoted
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
@@ -93,6 +94,8 @@ class HttpUpstream:
         """`is_current` says whether the configuration still names this server as it was opened."""
         self._server = server
         self._is_current = is_current
+        # The name alone would give a server that moved the tools of its old address.
+        self._address = f"{server.name} ({sha256(server.url)[7:23]})"
         self._session = session
         self._message = message
         self._pools = pools
@@ -101,11 +104,19 @@ class HttpUpstream:
         self._busy = busy
         self._timeout = timeout.total_seconds()
 
+    @property
+    def _where(self) -> str:
+        """The session, or for a server without sessions the server."""
+        return self._session.id or f"({self._server.name})"
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether an approved call is running in this session."""
+        return self._busy.is_busy(self._where)
+
     async def tool(self, name: str, *, max_age: timedelta = FRESH) -> Tool | None:
         """The server's entry for this tool; None when it lists no such tool."""
-        return await self._catalogue.find(
-            self._server.name, name, self._read_tools, max_age=max_age
-        )
+        return await self._catalogue.find(self._address, name, self._read_tools, max_age=max_age)
 
     async def definition_hash(self, tool: str) -> str | None:
         found = await self.tool(tool, max_age=FRESH_FOR_RELEASE)
@@ -122,8 +133,10 @@ class HttpUpstream:
         request = self._prepared
         if request is None:
             return NotSent(why="nothing was prepared")
+        if not self._is_current():
+            return NotSent(why="the server's entry has changed")
         try:
-            with self._busy.sending(self._session.id):
+            with self._busy.sending(self._where):
                 async with asyncio.timeout(self._timeout):
                     return await self._send(request)
         except _NOT_SENT:

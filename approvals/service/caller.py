@@ -41,6 +41,7 @@ from approvals.service.waiting import MAX_RESULT_WAIT
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from approvals.domain.states import Transition
     from approvals.ports import Clock, Ids, Signals, Store
     from approvals.service.approvals import Approvals
     from approvals.service.gate import Gate
@@ -85,7 +86,8 @@ class CallerReleases:
     ) -> Approval:
         """Take the one release; from here on the call counts as sent.
 
-        With the token of an earlier answer it is that answer again. Raises Unreleasable,
+        With the token of an earlier answer it is that answer again, until the outcome is told.
+        Raises Unreleasable,
         Cancelled, DigestMismatch, RateLimited and CallsFrozen errors; then nothing may be sent.
         """
         for _ in range(TRIES):
@@ -93,7 +95,7 @@ class CallerReleases:
             if digest != approval.digest:
                 raise DigestMismatch("This release names other content than what was approved.")
             if isinstance(approval.state, Released):
-                return _same_release(approval, approval.state, token)
+                return await self._again(approval, approval.state, token)
             self._check(approval)
             if taken := await self._take(approval, token):
                 return taken
@@ -120,22 +122,22 @@ class CallerReleases:
             _same_release(approval, approval.state, token)
             if approval.state.outcome and approval.state.outcome.status is status:
                 return approval
-            transition = machine.finish(
-                approval,
-                Outcome(
-                    status=status,
-                    detail=detail or _DETAIL[status],
-                    at=self._clock.now(),
-                    delivered=True,  # the program is the one who would be told
-                ),
-                token=token,
-                event_id=self._ids.event(),
-                actor=machine.sender(approval),
-            )
+            transition = self._finishing(approval, token, status, detail or _DETAIL[status])
             if isinstance(await self._store.apply(transition, within=MAX_RESULT_WAIT), Applied):
                 self._signals.changed(approval.id)
                 return transition.after
         raise Overloaded("The call changes too fast. Try again.")
+
+    async def _again(self, approval: Approval, state: Released, token: str) -> Approval:
+        """The same release, for a program that lost the answer and has not told an outcome."""
+        _same_release(approval, state, token)
+        if state.outcome is not None:
+            raise AlreadyReleased(f"This release has ended ({state.outcome.status}).")
+        call = approval.call
+        freeze = await self._store.freeze_of(server=call.server, agent=call.agent)
+        if freeze is not None:
+            raise CallsFrozen(f"Calls are frozen by an admin: {freeze.reason}")
+        return approval
 
     async def _theirs(self, by: AgentPrincipal, approval_id: str) -> Approval:
         approval = await self._approvals.settle(await self._approvals.seen(by, approval_id))
@@ -174,12 +176,38 @@ class CallerReleases:
             report_within=self._report_within,
         )
         match await self._store.apply(transition, within=MAX_RESULT_WAIT):
+            case Applied() if ground_lost(approval, self._gate.judge(approval.call)):
+                await self._never_sent(transition.after, token)
+                raise NotApproved("The policy changed at this moment. Do not send the call.")
             case Applied():
                 self._signals.changed(approval.id)
                 return transition.after
             case Frozen(reason=reason):
                 raise CallsFrozen(f"Calls are frozen by an admin: {reason}")
         return None
+
+    async def _never_sent(self, taken: Approval, token: str) -> None:
+        transition = self._finishing(
+            taken, token, ReleaseStatus.NOT_SENT, "The policy changed before it was sent."
+        )
+        await self._store.apply(transition, within=MAX_RESULT_WAIT)
+        self._signals.changed(taken.id)
+
+    def _finishing(
+        self, released: Approval, token: str, status: ReleaseStatus, detail: str
+    ) -> Transition:
+        return machine.finish(
+            released,
+            Outcome(
+                status=status,
+                detail=detail,
+                at=self._clock.now(),
+                delivered=True,  # the program is the one who would be told
+            ),
+            token=token,
+            event_id=self._ids.event(),
+            actor=machine.sender(released),
+        )
 
 
 def _same_release(approval: Approval, state: Released, token: str) -> Approval:

@@ -10,7 +10,7 @@ from approvals.domain import approval as machine
 from approvals.domain.digest import digest, identity_text, requirement_hash
 from approvals.domain.policy.evaluate import DEFAULT_DENY
 from approvals.domain.policy.model import Ruling
-from approvals.domain.redact import hidden_places, values_at
+from approvals.domain.redact import hidden_places, replaced, values_at
 from approvals.domain.refusal import refusal_of
 from approvals.domain.refused import (
     Refusal,
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from approvals.domain.call import Call
+    from approvals.domain.freeze import Freeze
     from approvals.domain.limits import Charge
     from approvals.domain.policy.model import Verdict
     from approvals.domain.quorum import Requirement
-    from approvals.domain.strictjson import Json
     from approvals.ports import Clock, Ids, Signals, Store
     from approvals.service.approvals import Approvals
     from approvals.service.journal import Journal
@@ -141,6 +141,10 @@ class Gate:
     async def unknown_tool(self, agent: str, server: str, tool: str) -> None:
         """Record a call of a tool that does not exist for this agent, hidden or not."""
         await self._journal.unknown_tool(agent, server, tool)
+
+    async def freeze_of(self, agent: str, server: str) -> Freeze | None:
+        """What stops this agent on this server now, if anything does."""
+        return await self._store.freeze_of(server=server, agent=agent)
 
     async def not_sent(self, allowed: Allowed) -> None:
         """An allowed call did not go out after all: the room it took is free again."""
@@ -282,7 +286,7 @@ class Gate:
             approval,
             event_id=self._ids.event(),
             max_pending=self._rules.current.max_pending(call.agent),
-            hidden=self._hashes(approval),
+            hidden=self._hashes(call, approval.hidden),
         )
         match await self._store.apply(parking, within=MAX_RESULT_WAIT):
             case Applied():
@@ -309,13 +313,19 @@ class Gate:
         assert requirement is not None  # noqa: S101 (arrive parks nothing else)
         now = self._clock.now()
         hidden = hidden_places(call.shown_arguments, verdict.redact)
+        hashes = self._hashes(call, hidden)
         return Approval(
             id=self._ids.approval(),
             call=call,
             identity=identity,
             idempotency_key=idempotency_key,
             requirement=requirement,
-            digest=digest(call, requirement, revision=1),
+            digest=digest(
+                call,
+                requirement,
+                revision=1,
+                arguments=canonical(replaced(call.shown_arguments, hashes)) if hashes else None,
+            ),
             policy_hash=verdict.policy_hash,
             rule=verdict.rule,
             message=verdict.message,
@@ -328,9 +338,9 @@ class Gate:
             earlier_run=earlier,
         )
 
-    def _hashes(self, approval: Approval) -> dict[str, Json]:
-        """What the audit keeps of the values that nobody is shown."""
-        values = values_at(approval.call.shown_arguments, approval.hidden)
+    def _hashes(self, call: Call, hidden: Sequence[str]) -> dict[str, str]:
+        """What digest and audit keep of the values that nobody is shown."""
+        values = values_at(call.shown_arguments, hidden)
         return {
             pointer: self._keyring.hash("hidden", canonical(value))
             for pointer, value in values.items()

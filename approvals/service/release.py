@@ -156,20 +156,27 @@ class Releases:
         return transition.after if isinstance(answer, Applied) else None
 
     async def _run(self, approval: Approval, upstream: Upstream) -> Release:
-        verdict = self._gate.judge(approval.call)
-        if ground_lost(approval, verdict):
-            reason = CancelReason.POLICY_CHANGED
-            return Release(approval=await self._approvals.withdraw(approval, reason))
         call = approval.call
+        if ground_lost(approval, self._gate.judge(call)):
+            return await self._ground_lost(approval)
         if call.definition and await upstream.definition_hash(call.tool) != call.definition.hash:
             reason = CancelReason.DEFINITION_CHANGED
             return Release(approval=await self._approvals.withdraw(approval, reason))
         await upstream.prepare(call.tool, call.arguments)
+        verdict = self._gate.judge(call)  # anew: reading the tool list may have taken a while
+        if ground_lost(approval, verdict):
+            return await self._ground_lost(approval)
         sent = await self._take(approval, verdict)
         if isinstance(sent, Release):
             return sent
+        if ground_lost(sent, self._gate.judge(call)):  # while `sent` was being written
+            return await self._finish(sent, NotSent(why="the policy changed at that moment"))
         outcome = await _send(upstream, sent)
         return await self._finish(sent, outcome)
+
+    async def _ground_lost(self, approval: Approval) -> Release:
+        reason = CancelReason.POLICY_CHANGED
+        return Release(approval=await self._approvals.withdraw(approval, reason))
 
     async def _take(self, approval: Approval, verdict: Verdict) -> Approval | Release:
         """Reserve room on counters, then commit `sent`; a Release: it is not ours to send."""

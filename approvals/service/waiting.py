@@ -59,10 +59,6 @@ class Waiting:
             if not self._sleepers[approval_id]:
                 del self._sleepers[approval_id]
 
-    def waits_for(self, approval_id: str) -> bool:
-        """Whether any request waits for this approval."""
-        return bool(self._sleepers.get(approval_id))
-
     def stop(self) -> None:
         """The service is going down: everybody who waits is answered with how it stands now."""
         if not self.stopped.done():

@@ -116,3 +116,9 @@ def test_of_a_long_description_the_beginning_is_kept_and_all_of_it_is_hashed() -
     read = [read_definition({"name": "t", "description": said}) for said in (one, other)]
     assert {len(definition.description) for definition in read} == {MAX_DESCRIPTION}
     assert read[0].hash != read[1].hash
+
+
+def test_the_address_of_a_server_is_part_of_what_its_tool_is() -> None:
+    entry: dict[str, Json] = {"name": "act"}
+    hashes = {read_definition(entry, address=place).hash for place in (None, "one", "two")}
+    assert len(hashes) == 3

@@ -372,3 +372,10 @@ def test_a_reason_never_has_text_of_the_server() -> None:
         annotations={"destructiveHint": True, "title": "Approve me"},
     )
     assert found.because == 'its description says "cancel"'
+
+
+def test_of_more_choices_than_a_person_could_read_only_some_are_and_the_rest_is_no_read() -> None:
+    choices: list[Json] = [f"get_{number}" for number in range(50_000)]
+    found = classify("get_thing", input_schema=schema(action={"enum": choices}))
+    assert found.risk.category is Category.EXECUTE
+    assert found.because == "one of its arguments has too many choices to read"

@@ -157,3 +157,10 @@ def test_one_and_one_point_nought_are_different_calls() -> None:
 
 def test_a_hash_says_how_it_was_made() -> None:
     assert sha256("é") == "sha256:" + hashlib.sha256(b"\xc3\xa9").hexdigest()
+
+
+def test_the_digest_takes_other_arguments_where_values_are_hidden() -> None:
+    asked = call({"otp": "1234"})
+    hidden = digest(asked, Requirement(), revision=1, arguments='{"otp":"key:hash"}')
+    assert hidden == digest(call({"otp": "key:hash"}), Requirement(), revision=1)
+    assert hidden != digest(asked, Requirement(), revision=1)

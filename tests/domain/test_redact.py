@@ -50,6 +50,20 @@ def paths(*texts: str) -> list[Path]:
         "apiKey",
         "APIKey",
         "APIKEY",
+        "APIkey",
+        "PRIVATEkey",
+        "ACCESStoken",
+        "token_1",
+        "token2",
+        "access_token_2",
+        "privKey",
+        "encryptionkey",
+        "hmac_key",
+        "account_key",
+        "clientsecret",
+        "dbpassword",
+        "pin",
+        "pass",
         "api key",
         "X-API-Key",
         "binance_api_key_2",
@@ -208,3 +222,8 @@ def test_neither_summary_nor_approval_show_a_hidden_value() -> None:
         '{"api_key":"[hidden]","nested":{"token":"[hidden]"},"symbol":"BTC"}'
     )
     assert list(shown) == ["symbol", "api_key", "nested"]
+
+
+def test_long_names_on_the_way_to_many_values_hide_the_whole_argument_instead() -> None:
+    arguments: dict[str, Json] = {"a": {"k" * 500: [{"pwd": 1}] * 40}, "b": 1}
+    assert hidden_places(arguments, []) == ("/a",)

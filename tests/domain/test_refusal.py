@@ -137,9 +137,8 @@ def test_a_pending_call_may_be_waited_for() -> None:
             Code.CANCELLED,
             False,
             (
-                "NOT EXECUTED: the call was approved, and the approval was taken back before it "
-                "was sent. Tell your user, and do not seek the same effect with another tool. "
-                "(apr_0123456789abcdef)"
+                "NOT EXECUTED: an approver took this call back before it was sent. Tell your "
+                "user, and do not seek the same effect with another tool. (apr_0123456789abcdef)"
             ),
         ),
         (

@@ -178,3 +178,9 @@ def test_who_may_decide_or_is_an_admin_may_extend_escalate_and_revoke(
 
 def test_who_belongs_to_a_later_stage_may_steer_before_its_turn() -> None:
     assert may_steer("erin", Assurance.KEY, approval(ORDERED), OFFICE)
+
+
+def test_a_sign_in_that_suffices_for_a_later_stage_only_does_not_come_before_its_turn() -> None:
+    strict = Requirement(stages=(replace(DESK, assurance=Assurance.WEB), RISK), ordered=True)
+    with pytest.raises(AssuranceTooLow):
+        rights("carol", approval(strict))  # by key she could count for the second stage alone

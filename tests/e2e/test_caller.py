@@ -14,7 +14,7 @@ from approvals.domain.states import Released
 from approvals.service.caller import CallerReleases
 from approvals.service.identity import AgentPrincipal
 from approvals.service.minting import RandomIds
-from tests.e2e.world import World, world
+from tests.e2e.world import Slowed, World, world
 
 pytestmark = pytest.mark.anyio
 
@@ -97,9 +97,34 @@ async def test_the_same_token_again_is_the_same_release(tmp_path: Path) -> None:
         first, second = await take(w, approval), await take(w, approval)
         assert first.json()["arguments"] == second.json()["arguments"]
         await report(w, approval, "failed")
-        assert (await take(w, approval)).status_code == 200
+        ended = await take(w, approval)
+        assert (ended.status_code, ended.json()["code"]) == (409, "already_released")
         events = [event.fact.type for event in await w.services.store.events(approval["id"])]
         assert events == ["parked", "approved", "sent", "failed"]
+
+
+async def test_a_release_is_not_answered_again_while_frozen(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        approval = await approved(w)
+        await take(w, approval)
+        await w.rest("POST", "/v1/freezes", by="carol", json_body={"reason": "halt"})
+        again = await take(w, approval)
+        assert (again.status_code, again.json()["code"]) == (409, "frozen")
+
+
+async def test_a_policy_that_changes_while_the_release_is_written_stops_it(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, wrap_store=Slowed("sent", before=1)) as w:
+        approval = await approved(w)
+        taking = asyncio.create_task(take(w, approval))
+        await asyncio.sleep(0.3)
+        config = tmp_path / "approvals.yaml"
+        config.write_text(config.read_text().replace('"act": {', '"act": {"action": "deny", ', 1))
+        await w.rest("POST", "/v1/policies/reload", by="carol", json_body={})
+        refused = await taking
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_approved")
+        assert (await w.status(approval["id"]))["release"]["status"] == "not_sent"
 
 
 async def test_only_an_approved_call_is_released(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from approvals.channels.log import LogChannel
+from approvals.domain.digest import digest
+from approvals.domain.strictjson import canonical
 from tests.e2e.upstream import arguments_in
 from tests.e2e.world import policy, text, world
 
@@ -101,6 +104,29 @@ async def test_the_arguments_are_kept_whole_for_the_one_who_sends_them(tmp_path:
         rows = database.execute("select * from events").fetchall()
     database.close()
     assert SECRET not in str(rows)
+
+
+async def test_the_digest_does_not_tell_a_short_secret_to_whoever_tries_all(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, document=document()) as w:
+        approval = await w.parked({"what": "x", "otp": "4930"})
+        stored = await w.services.store.approval(approval["id"])
+        assert stored is not None
+        whole = stored.call
+        assert digest(whole, stored.requirement, revision=1) != stored.digest
+        for number in range(10_000):
+            guess = canonical({"what": "x", "otp": f"{number:04}"})
+            tried = digest(replace(whole, arguments=guess), stored.requirement, revision=1)
+            assert tried != approval["digest"]
+
+
+async def test_many_hidden_values_do_not_make_a_small_call_a_large_record(tmp_path: Path) -> None:
+    async with world(tmp_path, document=document()) as w:
+        created = await w.create({"what": "x", "k" * 30_000: [{"pwd": 1}] * 900})
+        assert len(created.text) < 200_000
+        [hidden] = created.json()["approval"]["hidden"]
+        assert hidden == f"/{'k' * 30_000}"
 
 
 async def test_a_schema_error_does_not_repeat_a_value(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from approvals.demo.stage import served
 from tests.e2e.upstream import Upstream
-from tests.e2e.world import World, text, world
+from tests.e2e.world import Slowed, World, text, world
 
 pytestmark = pytest.mark.anyio
 
@@ -107,18 +108,86 @@ async def test_a_held_call_is_not_sent_to_a_server_that_has_moved(tmp_path: Path
     ):
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
         [approval] = await w.pending()
-        path = tmp_path / "approvals.yaml"
-        whole = json.loads(path.read_text())
-        whole["servers"]["up"]["url"] = f"{url}/mcp"
-        path.write_text(json.dumps(whole))
-        await reload(w)
+        await moved(w, tmp_path, url)
         await w.approve(approval)
         await asyncio.gather(calling, return_exceptions=True)
-        assert w.upstream.calls == 0
+        assert (w.upstream.calls, elsewhere.calls) == (0, 0)
         assert (await w.status(approval["id"]))["status"] == "approved"
-        async with w.agent() as again:
-            assert text(await again.call_tool("act", {"what": "x"})) == "did x 0"
-        assert (w.upstream.calls, elsewhere.calls) == (0, 1)
+
+
+async def moved(w: World, folder: Path, url: str) -> None:
+    path = folder / "approvals.yaml"
+    whole = json.loads(path.read_text())
+    whole["servers"]["up"]["url"] = f"{url}/mcp"
+    path.write_text(json.dumps(whole))
+    assert (await reload(w)).status_code == 200
+
+
+async def test_a_server_that_moves_while_sent_is_being_written_gets_nothing(
+    tmp_path: Path,
+) -> None:
+    elsewhere = Upstream()
+    async with (
+        served(elsewhere.app()) as url,
+        world(tmp_path, wrap_store=Slowed("sent", before=1)) as w,
+        w.agent() as agent,
+    ):
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        await asyncio.sleep(0.4)
+        await moved(w, tmp_path, url)
+        assert text(await calling).startswith("NOT EXECUTED: the call was approved but could not")
+        assert (w.upstream.calls, elsewhere.calls) == (0, 0)
+
+
+async def test_what_was_approved_for_one_address_is_not_approved_for_another(
+    tmp_path: Path,
+) -> None:
+    elsewhere = Upstream()
+    async with served(elsewhere.app()) as url, world(tmp_path, hold=timedelta(seconds=1)) as w:
+        async with w.agent() as agent:
+            await agent.call_tool("act", {"what": "x"})
+            [approval] = await w.pending()
+            await w.approve(approval)
+        await moved(w, tmp_path, url)
+        async with w.agent() as agent:
+            said = await agent.call_tool("act", {"what": "x"})
+            assert text(said).startswith("NOT EXECUTED YET")
+        assert (w.upstream.calls, elsewhere.calls) == (0, 0)
+        gone = await w.status(approval["id"])
+        assert (gone["status"], gone["status_reason"]) == ("cancelled", "definition_changed")
+
+
+async def test_a_new_address_is_judged_by_its_own_tools_at_once(tmp_path: Path) -> None:
+    elsewhere = Upstream()
+    elsewhere.description = "Something else entirely."
+    async with served(elsewhere.app()) as url, world(tmp_path, hold=timedelta(seconds=1)) as w:
+        async with w.agent() as agent:
+            await agent.call_tool("look", {"what": "x"})
+        await moved(w, tmp_path, url)
+        async with w.agent() as agent:
+            await agent.call_tool("act", {"what": "x"})
+        [approval] = await w.pending()
+        stored = await w.services.store.approval(approval["id"])
+        assert stored is not None
+        assert stored.call.definition is not None
+        assert stored.call.definition.description == "Something else entirely."
+
+
+async def test_a_policy_that_denies_while_sent_is_being_written_stops_the_call(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, wrap_store=Slowed("sent", before=1)) as w, w.agent() as agent:
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        await asyncio.sleep(0.4)
+        change(tmp_path, act={"action": "deny"})
+        await reload(w)
+        assert text(await calling).startswith("NOT EXECUTED: the call was approved but could not")
+        assert w.upstream.calls == 0
+        assert (await w.status(approval["id"]))["release"]["status"] == "not_sent"
 
 
 async def test_an_agent_or_person_that_leaves_the_file_is_nobody_at_once(tmp_path: Path) -> None:

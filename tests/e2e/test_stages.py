@@ -117,7 +117,7 @@ async def test_an_approval_can_be_taken_back_while_it_is_delayed(tmp_path: Path)
             "revoked",
         )
         said = text(await calling)
-        assert said.startswith("NOT EXECUTED: the call was approved, and the approval was taken")
+        assert said.startswith("NOT EXECUTED: an approver took this call back before it was sent.")
         assert w.upstream.calls == 0
         again = await post(w, approval, "revoke", by="carol")
         assert (again.status_code, again.json()["code"]) == (409, "cancelled")
