@@ -12,24 +12,23 @@ from starlette.responses import Response
 
 from approvals.api import bodies
 from approvals.api.resources import approval_resource, refusal_resource
-from approvals.api.routes import Operation, answer, principal, services
+from approvals.api.routes import Operation, agent, answer, principal, services
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refused import Code
 from approvals.domain.risk import Level
 from approvals.domain.states import Answer, Approval, Pending, Status
-from approvals.errors import Forbidden, InvalidFilter, InvalidInput, TooManyPending
+from approvals.errors import InvalidFilter, InvalidInput, TooManyPending
 from approvals.ports import ListFilter
 from approvals.service.approvals import Answering
 from approvals.service.gate import Allowed, Arrival, Held, Refused, Undelivered
-from approvals.service.identity import AgentPrincipal
 from approvals.service.waiting import MAX_LONG_POLL
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from approvals.domain.call import ToolDefinition
-    from approvals.service.identity import Principal
+    from approvals.service.identity import AgentPrincipal, Principal
 
 MAX_PAGE = 200
 MAX_KEY = 200
@@ -38,9 +37,7 @@ _FILTERS = frozenset({"status", "agent", "server", "tool", "risk", "limit", "cur
 
 async def create(request: Request) -> Response:
     """Ask about a call: allowed, refused, or parked until somebody decides."""
-    by = await principal(request)
-    if not isinstance(by, AgentPrincipal):
-        raise Forbidden("An agent's key (agt_…) asks; a person's key decides.")
+    by = await agent(request, "An agent's key (agt_…) asks; a person's key decides.")
     body = await bodies.read(request, bodies.NewCall)
     call = Call(
         executor=Executor.CALLER,

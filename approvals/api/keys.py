@@ -8,17 +8,17 @@ from starlette.responses import Response
 
 from approvals.api import bodies
 from approvals.api.resources import key_resource
-from approvals.api.routes import Operation, answer, principal, services
-from approvals.errors import Forbidden
-from approvals.service.identity import PersonPrincipal
+from approvals.api.routes import Operation, answer, person, services
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+ONLY = "Keys are made and revoked by people."
+
 
 async def create_key(request: Request) -> Response:
     """Make a key. It is shown in this answer and never again."""
-    by = await _person(request)
+    by = await person(request, ONLY)
     body = await bodies.read(request, bodies.NewKey)
     record, key = await services(request).identity.create_key(
         by, person=body.person, agent=body.agent, label=body.label
@@ -28,23 +28,16 @@ async def create_key(request: Request) -> Response:
 
 async def list_keys(request: Request) -> Response:
     """All keys for an admin, else one's own and those of one's agents."""
-    by = await _person(request)
+    by = await person(request, ONLY)
     records = await services(request).identity.list_keys(by)
     return answer({"keys": [key_resource(record) for record in records]})
 
 
 async def revoke_key(request: Request) -> Response:
     """End a key, on every replica within 5 s."""
-    by = await _person(request)
+    by = await person(request, ONLY)
     await services(request).identity.revoke_key(by, request.path_params["id"])
     return Response(status_code=204)
-
-
-async def _person(request: Request) -> PersonPrincipal:
-    by = await principal(request)
-    if not isinstance(by, PersonPrincipal):
-        raise Forbidden("Keys are made and revoked by people.")
-    return by
 
 
 OPERATIONS = (

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.api import bodies
-from approvals.api.routes import Operation, answer, principal, services
+from approvals.api.routes import Operation, answer, person, services
 from approvals.domain.policy.explain import explained
 from approvals.errors import Forbidden
-from approvals.service.identity import PersonPrincipal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+ONLY = "Policies are looked at by people."
+
 
 async def list_policies(request: Request) -> Response:
     """The policy of each server, by the hash that verdicts and audit events name."""
-    await _person(request)
+    await person(request, ONLY)
     rulebook = services(request).rules.current
     return answer(
         {
@@ -33,7 +34,7 @@ async def list_policies(request: Request) -> Response:
 
 async def reload(request: Request) -> Response:
     """Read approvals.yaml and its policies again: all of it, or nothing of it."""
-    by = await _person(request)
+    by = await person(request, ONLY)
     if not by.is_admin:
         raise Forbidden("Only an admin reloads the configuration.")
     await bodies.read(request, bodies.Nothing)
@@ -43,7 +44,7 @@ async def reload(request: Request) -> Response:
 
 async def explain(request: Request) -> Response:
     """How the call of an approval would be judged now, rule by rule; changes nothing."""
-    by = await _person(request)
+    by = await person(request, ONLY)
     body = await bodies.read(request, bodies.Explain)
     use = services(request)
     approval = await use.approvals.get(by, body.approval_id)
@@ -61,13 +62,6 @@ async def explain(request: Request) -> Response:
             "lines": lines,
         }
     )
-
-
-async def _person(request: Request) -> PersonPrincipal:
-    by = await principal(request)
-    if not isinstance(by, PersonPrincipal):
-        raise Forbidden("Policies are looked at by people.")
-    return by
 
 
 OPERATIONS = (

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from approvals.api import bodies
 from approvals.api.approvals import one
 from approvals.api.resources import approval_resource
-from approvals.api.routes import Operation, answer, principal, services
+from approvals.api.routes import Operation, agent, answer, services
 from approvals.domain.states import ReleaseStatus
 from approvals.domain.strictjson import parse
-from approvals.errors import Forbidden
-from approvals.service.identity import AgentPrincipal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+ONLY = "The program that asked releases its call, with its agent's key."
+
 
 async def release(request: Request) -> Response:
     """Take the one release of a call. The answer has the exact approved arguments; from here on
     the call counts as sent, and its outcome is to be told by `report_by`."""
-    by = await _agent(request)
+    by = await agent(request, ONLY)
     body = await bodies.read(request, bodies.TakeRelease)
     use = services(request)
     approval = await use.caller.release(
@@ -40,7 +40,7 @@ async def release(request: Request) -> Response:
 
 async def report(request: Request) -> Response:
     """Tell how the sending ended; with the token of the release, and once."""
-    by = await _agent(request)
+    by = await agent(request, ONLY)
     body = await bodies.read(request, bodies.ReleaseOutcome)
     approval = await services(request).caller.report(
         by,
@@ -50,13 +50,6 @@ async def report(request: Request) -> Response:
         detail=body.detail,
     )
     return one(request, by, approval)
-
-
-async def _agent(request: Request) -> AgentPrincipal:
-    by = await principal(request)
-    if not isinstance(by, AgentPrincipal):
-        raise Forbidden("The program that asked releases its call, with its agent's key.")
-    return by
 
 
 OPERATIONS = (

@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from approvals.api.problems import problem
 from approvals.domain.strictjson import canonical
-from approvals.errors import ApprovalsError
+from approvals.errors import ApprovalsError, Forbidden
+from approvals.service.identity import AgentPrincipal, PersonPrincipal
 from approvals.wire import bearer
 
 if TYPE_CHECKING:
@@ -63,6 +64,22 @@ def services(request: Request) -> Services:
 async def principal(request: Request) -> Principal:
     """Who asks, by bearer key. Raises Unauthenticated."""
     return await services(request).identity.principal(bearer(request.scope))
+
+
+async def person(request: Request, otherwise: str) -> PersonPrincipal:
+    """The person who asks. Raises Forbidden with these words for an agent."""
+    by = await principal(request)
+    if not isinstance(by, PersonPrincipal):
+        raise Forbidden(otherwise)
+    return by
+
+
+async def agent(request: Request, otherwise: str) -> AgentPrincipal:
+    """The agent that asks. Raises Forbidden with these words for a person."""
+    by = await principal(request)
+    if not isinstance(by, AgentPrincipal):
+        raise Forbidden(otherwise)
+    return by
 
 
 def answer(

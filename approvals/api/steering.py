@@ -66,41 +66,23 @@ _ANSWERS = {
     200: "the approval after it",
     403: "forbidden",
     404: "not there, or not yours to see",
-    409: "already_decided, expired, cancelled",
+    409: "already_decided, expired, cancelled; illegal_transition: nobody is left to ask",
     422: "invalid_input",
 }
 
-OPERATIONS = (
+OPERATIONS = tuple(
     Operation(
         method="POST",
-        path="/v1/approvals/{id}/cancel",
-        summary="Withdraw a call",
-        handler=cancel,
-        body=bodies.Nothing,
+        path=f"/v1/approvals/{{id}}/{handler.__name__}",
+        summary=summary,
+        handler=handler,
+        body=body,
         answers=_ANSWERS,
-    ),
-    Operation(
-        method="POST",
-        path="/v1/approvals/{id}/revoke",
-        summary="Take an approval back",
-        handler=revoke,
-        body=bodies.Because,
-        answers=_ANSWERS,
-    ),
-    Operation(
-        method="POST",
-        path="/v1/approvals/{id}/extend",
-        summary="Give people more time",
-        handler=extend,
-        body=bodies.Extension,
-        answers=_ANSWERS,
-    ),
-    Operation(
-        method="POST",
-        path="/v1/approvals/{id}/escalate",
-        summary="Ask more people now",
-        handler=escalate,
-        body=bodies.Nothing,
-        answers={**_ANSWERS, 409: "already_decided, expired, cancelled, illegal_transition"},
-    ),
+    )
+    for handler, summary, body in (
+        (cancel, "Withdraw a call", bodies.Nothing),
+        (revoke, "Take an approval back", bodies.Because),
+        (extend, "Give people more time", bodies.Extension),
+        (escalate, "Ask more people now", bodies.Nothing),
+    )
 )

@@ -1,6 +1,6 @@
 """How bad an unknown tool may be, guessed from what its server says, and in doubt worse.
 
-The words of known_tools.py are weighed, not understood. A description may raise what the name
+The words of vocabulary.py are weighed, not understood. A description may raise what the name
 says and never lower it; where neither says anything the tool is UNKNOWN (POLICY.md, "Risk").
 """
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from approvals.domain import known_tools as known
-from approvals.domain.known_tools import MAX_TEXT, Word, words_of
+from approvals.domain import vocabulary as known
+from approvals.domain.known_tools import KNOWN_TOOLS
 from approvals.domain.risk import LEVEL_OF, Category, Level, Risk, risk_of
+from approvals.domain.vocabulary import MAX_TEXT, Word, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ def classify(
     Annotations raise the result and never lower it. Accepts anything a server may send; reads
     at most 4000 characters of each text and 200 properties, and calls what goes beyond high.
     """
-    if listed := known.KNOWN_TOOLS.get(name):
+    if listed := KNOWN_TOOLS.get(name):
         found = _Finding(listed, "it is in the built-in table")
     else:
         found = _judged(name, description, input_schema)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 from approvals.domain.call import Call, Executor, ToolDefinition
 from approvals.domain.chain import Event, Fact, Head
 from approvals.domain.classify import Classified
-from approvals.domain.digest import stage_facts
 from approvals.domain.directory import Assurance
 from approvals.domain.freeze import Freeze
-from approvals.domain.protected import classified_facts, requirement_facts
-from approvals.domain.quorum import Gone, Requirement, Stage
+from approvals.domain.protected import classified_facts
 from approvals.domain.risk import UNKNOWN, Category, Level, Risk
 from approvals.domain.states import (
     Answer,
@@ -36,9 +32,11 @@ from approvals.domain.states import (
 )
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.ports import Delivery, KeyRecord
+from approvals.storage.requirements import requirement_of, requirement_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from typing import Any
 
     Row = Mapping[str, Any]
@@ -68,7 +66,7 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "identity": approval.identity,
         "idempotency_key": approval.idempotency_key,
         "digest": approval.digest,
-        "requirement": _requirement_text(approval.requirement),
+        "requirement": requirement_text(approval.requirement),
         "hidden": canonical(approval.hidden),
         "policy_hash": approval.policy_hash,
         "rule": approval.rule,
@@ -195,7 +193,7 @@ def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
         call=_call(row),
         identity=row["identity"],
         idempotency_key=row["idempotency_key"],
-        requirement=_requirement(row["requirement"]),
+        requirement=requirement_of(row["requirement"]),
         digest=row["digest"],
         policy_hash=row["policy_hash"],
         rule=row["rule"],
@@ -420,50 +418,6 @@ def _classified(text: str | None) -> Classified:
     level, category, why, because = cast("list[str]", _json(text))
     risk = Risk(level=Level(level), category=Category(category), why=why)
     return Classified(risk=risk, because=because)
-
-
-def _requirement_text(requirement: Requirement) -> str:
-    stages = [stage_facts(stage) for stage in requirement.stages]
-    return canonical({**requirement_facts(requirement), "stages": stages})
-
-
-def _requirement(text: str) -> Requirement:
-    """Keys that an older version did not write have their defaults."""
-    read = {**requirement_facts(Requirement()), **cast("Row", _json(text))}
-    return Requirement(
-        stages=tuple(
-            Stage(
-                name=stage["name"],
-                approvers=frozenset(stage["approvers"]),
-                required=stage["required"],
-                deny_threshold=stage["deny_threshold"],
-                assurance=Assurance[stage["assurance"].upper()],
-                escalates_to=frozenset(stage.get("escalates_to", ())),
-            )
-            for stage in read["stages"]
-        ),
-        ordered=read["ordered"],
-        exclude_owner=read["exclude_owner"],
-        timeout=_length(read["timeout_us"]),
-        use_within=_length(read["use_within_us"]),
-        release_delay=_length(read["release_delay_us"]),
-        deny_memory=_length(read["deny_memory_us"]),
-        remind_at=tuple(Decimal(part) for part in read["remind_at"]),
-        escalate_after=None
-        if read["escalate_after_us"] is None
-        else _length(read["escalate_after_us"]),
-        escalate_channels=tuple(read["escalate_channels"]),
-        max_timeout=_length(read["max_timeout_us"]),
-        on_requester_gone=Gone(read["on_requester_gone"]),
-        detached=read["detached"],
-        channels=None if read["channels"] is None else tuple(read["channels"]),
-        name_approvers=read["name_approvers"],
-        allow_input=read["allow_input"],
-    )
-
-
-def _length(microseconds: int) -> timedelta:
-    return timedelta(microseconds=microseconds)
 
 
 def _json(text: str) -> Json:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from approvals.domain.classify import Classified, classify
-from approvals.domain.known_tools import KNOWN, KNOWN_TOOLS
+from approvals.domain.known_tools import KNOWN_TOOLS
 from approvals.domain.risk import LEVEL_OF, UNKNOWN, Category, Level
 from approvals.domain.strictjson import Json
+from approvals.domain.vocabulary import KNOWN
 
 READ, WRITE, EXECUTE = Category.READ, Category.WRITE, Category.EXECUTE
 DESTRUCTIVE, FINANCIAL = Category.DESTRUCTIVE, Category.FINANCIAL
