@@ -144,6 +144,21 @@ def check_url(url: str) -> str:
     return url
 
 
+def check_target(url: str, *, allow_private: bool) -> str:
+    """The URL, if `check_url` takes it and, where its host is an address, that may be reached.
+
+    Raises InvalidInput with the reason; the addresses of a name are checked when connecting.
+    """
+    host = urlsplit(check_url(url)).hostname or ""
+    try:
+        check_address(ipaddress.ip_address(host), allow_private=allow_private)
+    except ValueError:
+        return url
+    except Blocked as error:
+        raise InvalidInput(f"leads to {host}: {error}") from None
+    return url
+
+
 def check_address(address: Address, *, allow_private: bool) -> None:
     """Raise Blocked for what may not be reached, looking through addresses that embed another."""
     address = _embedded(address)

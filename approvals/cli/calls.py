@@ -85,6 +85,14 @@ def find(client: Client, id_: str) -> dict[str, Any]:
     )
 
 
+def _completeness(hidden: list[str]) -> str:
+    if not hidden:
+        return "    (every argument is shown)"
+    places = ", ".join(visible(pointer) for pointer in hidden[:10])
+    more = f" and {len(hidden) - 10} more" if len(hidden) > 10 else ""  # noqa: PLR2004
+    return f"    (hidden here: {places}{more}; this call can only be denied)"
+
+
 def _over(approval: dict[str, Any]) -> str:
     """What became of a call that can no longer be decided."""
     said = [
@@ -134,7 +142,7 @@ def _lines(approval: dict[str, Any]) -> list[str]:
             f"    {visible(name):<12} {visible(exact_json(value))}"
             for name, value in approval["arguments"].items()
         ),
-        "    (every argument is shown)",
+        _completeness(approval["hidden"]),
         *(
             f"  {_PAST[decision['decision']]} by {visible(decision['person'])}"
             + (f": {visible(decision['reason'])}" if decision["reason"] else "")

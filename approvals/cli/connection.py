@@ -24,7 +24,10 @@ def connect(url: str | None, key: str | None) -> Client:
     if not url:
         raise Unreachable("approvals is not running here. Start it with: approvals serve")
     if not key:
-        raise Unreachable("No key is known. Give --key or APPROVALS_KEY.")
+        raise Unreachable(
+            "No key is known. Give --key or APPROVALS_KEY. The first one is made while the service "
+            "is stopped: approvals keys create --first-admin"
+        )
     return Client(url, key)
 
 

@@ -69,7 +69,7 @@ def _why_nowhere(name: str, declared: Collection[str]) -> str | None:
 def _check_webhook(place: Place, expansion: Expansion) -> None:
     place.only(("url", "secret", "allow_private"))
     private = place.child("allow_private").flag()
-    url = read_url(place.needs("url", "where it is sent to"))
+    url = read_url(place.needs("url", "where it is sent to"), allow_private=bool(private))
     if url is not None and not url.lower().startswith("https:") and not private:
         place.child("url").wrong("must be https, unless `allow_private: true` is beside it")
     secret = expansion.text(place.needs("secret", "the key of its signatures, such as ${NAME}"))

@@ -73,7 +73,9 @@ def check_named(approval: Place, directory: Directory) -> None:
         kind, _, who = name.partition(":")
         if kind in {"person", "group"} and who:  # else it is no such name, and that was said
             among = "people" if kind == "person" else "groups"
-            place.wrong(f"names {visible(name)}, who is not in this file; add it to `{among}`")
+            place.wrong(
+                f"names {visible(name)}, which approvals.yaml does not have among its `{among}`"
+            )
 
 
 def unknown_approvers(stages: Sequence[Stage], directory: Directory) -> frozenset[str]:

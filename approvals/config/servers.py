@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from approvals.config.expand import Expansion, refuse_forms
 from approvals.domain.rulebook import CommandServer, HttpServer, Server
 from approvals.errors import InvalidInput
-from approvals.outbound import check_url
+from approvals.outbound import check_target
 
 if TYPE_CHECKING:
     from approvals.domain.policy.model import Policy
@@ -72,13 +72,13 @@ def read_server(
     return None
 
 
-def read_url(place: Place) -> str | None:
+def read_url(place: Place, *, allow_private: bool = True) -> str | None:
     """A URL that can be fetched; None when it is missing or wrong."""
     text = place.text()
     if text is None or refuse_forms(place):
         return None
     try:
-        return check_url(text)
+        return check_target(text, allow_private=allow_private)
     except InvalidInput as error:
         place.wrong(str(error))
         return None

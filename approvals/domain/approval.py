@@ -40,6 +40,7 @@ from approvals.domain.states import (
 )
 from approvals.errors import (
     AlreadyDecided,
+    AlreadyReleased,
     Cancelled,
     DigestMismatch,
     Expired,
@@ -260,6 +261,10 @@ def cancel(
     """Withdraw a call that was not sent yet."""
     if isinstance(approval.state, Withdrawn | Overdue):
         check_undecided(approval, now=now)
+    if isinstance(approval.state, Released):
+        raise AlreadyReleased(
+            f"This call was sent at {approval.state.sent_at:%H:%M:%S} UTC and cannot be taken back."
+        )
     if not isinstance(approval.state, Pending | Approved):
         raise settled_by(approval)
     detail: dict[str, Json] = {"reason": str(reason)}

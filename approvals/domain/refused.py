@@ -55,15 +55,15 @@ class Refusal:
     expires_at: datetime | None = None
 
 
-def blocked(message: str, rule: str) -> Refusal:
-    """The policy says no."""
+def blocked(message: str, rule: str, *, timely: bool = False) -> Refusal:
+    """The policy says no; `timely`: by a rule that looks at the time."""
     why = _sentence(message.strip() or "a rule of it says no")
     return Refusal(
         code=Code.POLICY_DENIED,
         rule=rule,
         message=(
             f"NOT EXECUTED: the policy does not allow this call: {visible(why)} "
-            "Retrying will not help."
+            f"{'Retrying now will not help.' if timely else 'Retrying will not help.'}"
         ),
     )
 

@@ -382,7 +382,8 @@ def _refused(verdict: Verdict) -> Refused:
         return Refused(refusal=unjustified(verdict.rule))
     hidden = verdict.ruling is Ruling.HIDE
     rule = DEFAULT_DENY if hidden else verdict.rule
-    return Refused(refusal=blocked(verdict.message, rule), hidden=hidden)
+    refusal = blocked(verdict.message, rule, timely=verdict.timely)
+    return Refused(refusal=refusal, hidden=hidden)
 
 
 def _refuses(verdict: Verdict) -> bool:

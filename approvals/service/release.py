@@ -169,10 +169,18 @@ class Releases:
         sent = await self._take(approval, verdict)
         if isinstance(sent, Release):
             return sent
-        if ground_lost(sent, self._gate.judge(call)):  # while `sent` was being written
-            return await self._finish(sent, NotSent(why="the policy changed at that moment"))
-        outcome = await _send(upstream, sent)
+        outcome = await self._send(upstream, sent)
         return await self._finish(sent, outcome)
+
+    async def _send(self, upstream: Upstream, sent: Approval) -> SendOutcome:
+        """Send once, unless the ground was lost while `sent` was being written."""
+        try:
+            if ground_lost(sent, self._gate.judge(sent.call)):
+                return NotSent(why="the policy changed at that moment")
+            return await upstream.send()
+        except Exception as error:
+            logger.exception("sending %s ended in an error nobody foresaw", sent.id)
+            return Unanswered(why=f"the sender failed ({type(error).__name__})")
 
     async def _ground_lost(self, approval: Approval) -> Release:
         reason = CancelReason.POLICY_CHANGED
@@ -298,14 +306,6 @@ async def _insist(write: Callable[[], Awaitable[object]], what: str) -> None:
             await asyncio.sleep(RECORD_AGAIN.total_seconds())
         else:
             return
-
-
-async def _send(upstream: Upstream, sent: Approval) -> SendOutcome:
-    try:
-        return await upstream.send()
-    except Exception as error:
-        logger.exception("sending %s ended in an error nobody foresaw", sent.id)
-        return Unanswered(why=f"the sender failed ({type(error).__name__})")
 
 
 def _status(came: SendOutcome) -> tuple[ReleaseStatus, str]:

@@ -76,6 +76,34 @@ def test_policy_explain_says_what_each_rule_made_of_a_call(machine: Machine) -> 
     machine.run("policy", "explain", "exchange.yaml", code=2)
 
 
+def test_explain_and_test_use_the_time_zone_and_the_labels_of_the_configuration(
+    machine: Machine,
+) -> None:
+    (machine.folder / "exchange.yaml").write_text(
+        "version: '1'\ndefault: deny\ntools:\n  act:\n    require:\n"
+        "      - conditions: [{path: time.hour, op: lt, value: 23}]\n"
+        "      - conditions: [{path: agent.labels.desk, op: eq, value: spot}]\n"
+    )
+    (machine.folder / "call.yaml").write_text(
+        'tool: act\nagent: trader-bot\nat: "2026-11-20T22:30:00Z"\n'
+    )
+    (machine.folder / "exchange.tests.yaml").write_text(
+        '- {tool: act, agent: trader-bot, at: "2026-11-20T21:30:00Z", expect: allow}\n'
+        '- {tool: act, agent: other, at: "2026-11-20T21:30:00Z", expect: deny}\n'
+    )
+    alone = machine.run("policy", "explain", "exchange.yaml", "call.yaml")
+    assert "(read without approvals.yaml: in UTC, no names)" in alone
+    assert "/tools/act/require/0: holds" in alone
+    (machine.folder / "approvals.yaml").write_text(
+        CONFIG.replace("owner: alice", "owner: alice, labels: {desk: spot}")
+        + "timezone: Europe/Berlin\n"
+    )
+    said = machine.run("policy", "explain", "exchange.yaml", "call.yaml")
+    assert "/tools/act/require/0: does not hold" in said
+    assert "/tools/act/require/1: holds" in said
+    assert "2 of 2 verdicts are as expected" in machine.run("policy", "test", "exchange.yaml")
+
+
 def test_policy_test_judges_the_table_beside_the_policy(machine: Machine) -> None:
     table = machine.folder / "exchange.tests.yaml"
     table.write_text(

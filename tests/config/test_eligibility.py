@@ -167,7 +167,10 @@ def test_everybody_named_anywhere_in_a_policy_must_exist(tmp_path: Path) -> None
         ("/tools/t/require_approval_if/0/approval/stages/0/approvers/0", "group:a"),
         ("/tools/t/require_approval_if/0/approval/escalate/approvers/0", "person:b"),
     ]:
-        assert any(f": {pointer}: names {name}, who is not in this" in p for p in found), found
+        assert any(
+            f": {pointer}: names {name}, which approvals.yaml does not have among its" in p
+            for p in found
+        ), found
     assert len(found) == 4
 
 

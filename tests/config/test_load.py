@@ -88,7 +88,7 @@ def test_an_agent_gets_the_policies_of_its_servers_and_no_others(tmp_path: Path)
         (("[alice, bob, no]", "[alice, bob, zoe]"), "/groups/trading/2: is not one of `people`"),
         (
             ("person:bob", "person:zoe"),
-            "/require_approval_if/0/approval/approvers/0: names person:zoe, who is not in this",
+            "/require_approval_if/0/approval/approvers/0: names person:zoe, which approvals.yaml",
         ),
         (("person:bob", "bob"), "must be person:NAME, group:NAME or everyone"),
         (("required: 2", "required: 0"), "/approval/required: must be a whole number"),

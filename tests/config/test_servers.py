@@ -195,3 +195,13 @@ def test_secrets_are_in_no_repr_no_hash_and_no_problem(tmp_path: Path) -> None:
     assert len(caught.value.problems) >= 3
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/mcp", "http://[fe80::1]/mcp", "http://168.63.129.16/mcp"]
+)
+def test_an_address_that_is_never_reached_does_not_load(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "approvals.yaml"
+    path.write_text(f"servers: {{x: {{url: '{url}'}}}}\n")
+    with pytest.raises(ConfigurationInvalid, match="link-local and metadata addresses are never"):
+        load(path, starting_person=None)

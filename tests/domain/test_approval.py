@@ -27,6 +27,7 @@ from approvals.domain.states import (
 )
 from approvals.errors import (
     AlreadyDecided,
+    AlreadyReleased,
     Cancelled,
     DigestMismatch,
     Expired,
@@ -182,7 +183,7 @@ def test_what_has_ended_or_was_sent_cannot_be_withdrawn() -> None:
     for after, error in (
         (gone.after, Cancelled),
         (expired.after, Expired),
-        (sent().after, AlreadyDecided),
+        (sent().after, AlreadyReleased),
         (decided(Answer.DENY).after, AlreadyDecided),
     ):
         with pytest.raises(error):

@@ -195,3 +195,8 @@ def test_other_tools_are_not_said_to_run_where_a_rule_for_all_tools_stops_every_
     said = described(policy(default="allow", all_tools={rule: [ALWAYS]}))
     assert any(f"/all_tools/{rule}/0" in one for one in said)
     assert "any other tool runs (/default)" not in said
+
+
+def test_what_is_hidden_is_said() -> None:
+    said = described(policy({"redact": ["args.note", "args.pin"]}))
+    assert "t hides args.note, args.pin (/tools/t/redact)" in said

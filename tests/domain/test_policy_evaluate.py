@@ -269,3 +269,10 @@ def test_two_calls_of_one_text_are_judged_alike_whatever_the_order_of_their_argu
     one, other = call({"a": 1, "quantity": 9}), call({"quantity": 9, "a": 1})
     assert one.arguments == other.arguments
     assert judged(rules, {"a": 1, "quantity": 9}) == judged(rules, {"quantity": 9, "a": 1})
+
+
+@pytest.mark.parametrize(("key", "op"), [("deny_if", "gte"), ("require", "lt")])
+def test_a_denial_by_a_rule_on_the_time_says_so(key: str, op: str) -> None:
+    closed: Json = [{"path": "time.hour", "op": op, "value": 0}]
+    verdict = judged(policy({key: [{"conditions": closed}]}))
+    assert (verdict.ruling, verdict.timely) == (Ruling.DENY, True)

@@ -203,3 +203,9 @@ def test_a_policy_inside_another_file_points_into_itself_and_its_problems_into_t
         rules = policy_at(place, name="a/b", fallback=NO_SETTINGS)
         assert rules.tools["t"].deny_if[0].pointer == "/tools/t/deny_if/0"
         assert [problem.pointer for problem in found.found] == places
+
+
+def test_an_empty_entry_is_told_how_to_allow_the_tool() -> None:
+    assert problems({"version": "1", "default": "deny", "tools": {"t": None}}) == (
+        "/tools/t: is empty; write {} to allow the tool",
+    )

@@ -138,6 +138,11 @@ def test_the_agent_is_never_sent_back_too_early(seconds: float, wait: int) -> No
     assert refused.rate_limited(charge(seconds=seconds), NOON).retry_after == wait
 
 
+def test_a_rule_on_the_time_may_let_the_same_call_through_later() -> None:
+    said = refused.blocked("closed", "/p", timely=True).message
+    assert said.endswith("Retrying now will not help.")
+
+
 def test_an_amount_that_never_fits_is_not_retried() -> None:
     said = refused.rate_limited(charge(amount=11, most=10), datetime(2026, 11, 20, tzinfo=UTC))
     assert (said.code, said.retry_allowed) == (Code.POLICY_DENIED, False)

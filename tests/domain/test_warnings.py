@@ -123,3 +123,9 @@ def test_an_escalation_that_a_nearer_timeout_forestalls_is_pointed_out() -> None
     assert of(tools, approval={"escalate": escalate}) == [
         "/tools/a/require_approval_if/0 is denied by its timeout before it would be escalated"
     ]
+
+
+def test_a_call_that_asks_with_a_value_that_is_hidden_cannot_be_approved_yet() -> None:
+    assert of({"t": {"redact": ["args.note"], "require_approval_if": [ALWAYS]}}) == [
+        "/tools/t/redact: a call with args.note can be denied, and in this version not approved"
+    ]

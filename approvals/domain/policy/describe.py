@@ -107,6 +107,8 @@ def _entry(tool: ToolPolicy, directory: Directory | None, agents: Sequence[Agent
         yield f"only with a justification ({tool.pointer}/justification)"
     for limit in tool.limits:
         yield f"{limit_words(limit)} ({limit.pointer})"
+    if tool.redact:
+        yield f"hides {', '.join(path.text for path in tool.redact)} ({tool.pointer}/redact)"
     for asking in tool.require_approval_if:
         asked = _asked(asking.requirement, directory, agents)
         yield f"{_when(asking.conditions)}→ {asked} ({asking.pointer})"

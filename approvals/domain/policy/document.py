@@ -141,6 +141,9 @@ def _check_names(places: Mapping[str, Place]) -> None:
 def _tool(
     place: Place, tool: str, everywhere: _Rules, farther: Sequence[ApprovalSettings]
 ) -> ToolPolicy:
+    if place.value is None:
+        place.wrong("is empty; write {} to allow the tool")
+        place = place.as_empty()
     place.only(_TOOL)
     entry = ToolPolicy(
         pointer=place.inner,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from approvals.domain.limits import Charge, Uncountable, charges
 from approvals.domain.policy.conditions import failing, matches
 from approvals.domain.policy.model import Policy, Ruling, ToolPolicy, Verdict
-from approvals.domain.policy.paths import Facts
+from approvals.domain.policy.paths import Facts, Root
 from approvals.domain.quorum import all_of
 from approvals.domain.risk import UNKNOWN, Category
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.call import Call
     from approvals.domain.policy.conditions import Condition
+    from approvals.domain.policy.model import Rule
     from approvals.domain.quorum import Requirement
 
 HIDDEN = "(hidden)"
@@ -30,6 +31,7 @@ NOT_BOUND = "(not bound)"
 ASK = "(ask)"
 NOT_LISTED = "the tool is not listed in it"
 
+_TIME = frozenset({Root.WEEKDAY, Root.HOUR})
 _NO_LABELS: Mapping[str, str] = {}
 
 
@@ -105,6 +107,7 @@ class _Judging:
         requirement: Requirement | None = None,
         charges: tuple[Charge, ...] = (),
         wants_justification: bool = False,
+        timely: bool = False,
     ) -> Verdict:
         return Verdict(
             ruling=ruling,
@@ -118,16 +121,17 @@ class _Judging:
             charges=charges,
             doubts=tuple(self._doubts),
             wants_justification=wants_justification,
+            timely=timely,
         )
 
     def _refused(self) -> Verdict | None:
         for rule in self._tool.require:
             if why := failing(rule.conditions, self._facts):
                 self._doubts.append(why)
-                return self.verdict(Ruling.DENY, rule.pointer, rule.message)
+                return self._denied(rule)
         for rule in self._tool.deny_if:
             if self._applies(rule.conditions):
-                return self.verdict(Ruling.DENY, rule.pointer, rule.message)
+                return self._denied(rule)
         if self._tool.justification and not (self._facts.call.justification or "").strip():
             return self.verdict(
                 Ruling.DENY,
@@ -136,6 +140,10 @@ class _Judging:
                 wants_justification=True,
             )
         return None
+
+    def _denied(self, rule: Rule) -> Verdict:
+        timely = any(condition.path.root in _TIME for condition in rule.conditions)
+        return self.verdict(Ruling.DENY, rule.pointer, rule.message, timely=timely)
 
     def _asked(self, found: tuple[Charge, ...]) -> Verdict | None:
         rules = [r for r in self._tool.require_approval_if if self._applies(r.conditions)]

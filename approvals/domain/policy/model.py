@@ -122,7 +122,8 @@ class Verdict:
     """What the policy says of a call, where it says so, and on which grounds.
 
     `doubts` say which conditions had no answer and so counted against the call; they never repeat
-    a value. `charges` are what the call adds to which counters, if it runs.
+    a value. `charges` are what the call adds to which counters, if it runs. `timely`: what denies
+    looks at the time, so that the same call may be allowed later.
     """
 
     ruling: Ruling
@@ -136,3 +137,4 @@ class Verdict:
     charges: tuple[Charge, ...] = ()
     doubts: tuple[str, ...] = ()
     wants_justification: bool = False
+    timely: bool = False

@@ -78,6 +78,10 @@ class Place:
     def exists(self) -> bool:
         return self._value is not _MISSING
 
+    def as_empty(self) -> Place:
+        """An empty object in the place of a value that is none."""
+        return Place({}, self.pointer, self._problems, start=self._start)
+
     def wrong(self, what: str) -> None:
         """Record a problem with this value; `what` continues the sentence "<pointer> …"."""
         self._problems.add(Problem(pointer=self.pointer, what=what))

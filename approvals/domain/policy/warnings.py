@@ -25,12 +25,23 @@ def warnings_of(policy: Policy) -> list[str]:
         *_hidden_entries(policy),
         *_weak_requirements(policy),
         *_late_escalations(policy),
+        *_unapprovable(policy),
     ]
     return list(dict.fromkeys(found))
 
 
 def _entries(policy: Policy) -> list[ToolPolicy]:
     return [*policy.tools.values(), policy.unlisted]
+
+
+def _unapprovable(policy: Policy) -> Iterator[str]:
+    for entry in _entries(policy):
+        if entry.redact and entry.require_approval_if:
+            hidden = ", ".join(path.text for path in entry.redact)
+            yield (
+                f"{entry.pointer}/redact: a call with {hidden} can be denied, and in this version "
+                "not approved"
+            )
 
 
 def _late_escalations(policy: Policy) -> Iterator[str]:
