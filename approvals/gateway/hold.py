@@ -109,15 +109,13 @@ class Hold:
 
     @contextmanager
     def _counted(self, approval: Approval) -> Iterator[None]:
-        for counter, key in ((self._held, approval.call.agent), (self._requesters, approval.id)):
+        counted = ((self._held, approval.call.agent), (self._requesters, approval.id))
+        for counter, key in counted:
             counter[key] += 1
         try:
             yield
         finally:
-            for counter, key in (
-                (self._held, approval.call.agent),
-                (self._requesters, approval.id),
-            ):
+            for counter, key in counted:
                 counter[key] -= 1
                 if not counter[key]:
                     del counter[key]

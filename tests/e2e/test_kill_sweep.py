@@ -13,11 +13,21 @@ from approvals.storage.clock import SystemClock
 from approvals.storage.sqlite import SqliteStore
 from tests.contracts.suite import is_whole
 from tests.e2e.test_killed import Killed, Service, prepared
+from tests.e2e.world import policy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
+LIMITED = policy(
+    tools={
+        "act": {
+            "require_approval_if": [{"conditions": []}],
+            "limits": [{"counter": "c", "window": "day", "max": 1, "scope": "agent"}],
+        }
+    }
+)
 WRITES = {
     "approve": ("parked", "approved", "sent", "succeeded", "delivered"),
+    "limited": ("parked", "approved", "reserved", "sent", "succeeded", "delivered"),
     "deny": ("parked", "denied"),
     "cancel": ("parked", "cancelled"),
     "nothing": ("parked", "expired"),
@@ -36,7 +46,9 @@ WRITES = {
 async def test_whatever_write_it_dies_at_nothing_is_lost_and_nothing_runs_twice(
     tmp_path: Path, ending: str, point: str
 ) -> None:
-    async with prepared(tmp_path, timeout="2s" if ending == "nothing" else "15m") as killed:
+    timeout = "2s" if ending == "nothing" else "15m"
+    document = LIMITED if ending == "limited" else None
+    async with prepared(tmp_path, timeout=timeout, document=document) as killed:
         async with killed.service(point) as service:
             calling = asyncio.create_task(service.call())
             await asyncio.wait({asyncio.create_task(answered(service, ending))}, timeout=3)
@@ -47,13 +59,33 @@ async def test_whatever_write_it_dies_at_nothing_is_lost_and_nothing_runs_twice(
         await settled(killed)
         assert killed.upstream.calls == before
         await invariants(tmp_path, killed)
+        if ending == "limited":
+            await asked_again(killed)
+
+
+async def asked_again(killed: Killed) -> None:
+    """At most one a day: the same call may still run where it did not, another one never beside."""
+    async with killed.service("never") as service:
+        asking = [asyncio.create_task(service.call())]
+        body = {"server": "up", "tool": "act", "arguments": {"what": "another"}}
+        await asyncio.sleep(0.5)
+        for approval in await service.approvals():
+            if approval["status"] == "pending":
+                await service.approve(approval)
+        await asyncio.wait(asking, timeout=5)
+        reserved = await service.rest("POST", "/v1/approvals", by="bot", body=body)
+        assert reserved["refusal"] is None or reserved["refusal"]["code"] == "rate_limited"
+        assert killed.upstream.calls <= 1
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def answered(service: Service, ending: str) -> None:
     """What people do; the service may die under their hands."""
     try:
         approval = await service.pending()
-        if ending == "approve":
+        if ending in {"approve", "limited"}:
             await service.approve(approval)
         elif ending in {"deny", "cancel"}:
             path = f"/v1/approvals/{approval['id']}/{ending}"
