@@ -105,7 +105,7 @@ def _kinds(words: tuple[str, ...]) -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
-    op.execute(f"insert into outbox ({OUTBOX}) select {OUTBOX} from outbox_before")  # noqa: S608
+    op.execute(f"insert into outbox ({OUTBOX}) select {OUTBOX} from outbox_before")  # noqa: S608 (names)
     op.drop_table("outbox_before")
     op.create_index("ix_outbox_approval_id_channel", "outbox", ["approval_id", "channel"])
     op.create_index("ix_outbox_done_at_due_at", "outbox", ["done_at", "due_at"])

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from approvals.domain.policy.model import Policy
+
 ONLY = "Policies are looked at by people."
 
 
 async def list_policies(request: Request) -> Response:
-    """The policy of each server, by the hash that verdicts and audit events name."""
+    """The policies in force, by the hash that verdicts and audit events name."""
     await person(request, ONLY)
     rulebook = services(request).rules.current
     return answer(
@@ -25,11 +27,16 @@ async def list_policies(request: Request) -> Response:
             "configuration": rulebook.hash,
             "problems": list(services(request).rules.problems),
             "policies": [
-                {"server": name, "name": server.policy.name, "hash": server.policy.hash}
-                for name, server in rulebook.servers.items()
+                *(_policy(name, None, server.policy) for name, server in rulebook.servers.items()),
+                *(_policy(name, by, own) for (by, name), own in rulebook.overrides.items()),
             ],
         }
     )
+
+
+def _policy(server: str, agent: str | None, policy: Policy) -> dict[str, object]:
+    """A policy of a server, or of one agent alone on it."""
+    return {"server": server, "agent": agent, "name": policy.name, "hash": policy.hash}
 
 
 async def reload(request: Request) -> Response:
@@ -49,16 +56,10 @@ async def explain(request: Request) -> Response:
     use = services(request)
     approval = await use.approvals.get(by, body.approval_id)
     lines = explained(use.rules.current, approval.call, now=use.clock.now())
-    verdict = use.gate.judge(approval.call)
     return answer(
         {
             "approval_id": approval.id,
             "parked_by": {"rule": approval.rule, "policy": approval.policy_hash},
-            "now": {
-                "verdict": str(verdict.ruling),
-                "rule": verdict.rule,
-                "policy": verdict.policy_hash,
-            },
             "lines": lines,
         }
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from approvals.client import Client
 
 NOT_SHOWN = "Some values are hidden here, so this call cannot be approved here; it can be denied."
+MAX_PLACES = 10
 FULL_ID = len("apr_") + 16
 
 
@@ -88,8 +89,8 @@ def find(client: Client, id_: str) -> dict[str, Any]:
 def _completeness(hidden: list[str]) -> str:
     if not hidden:
         return "    (every argument is shown)"
-    places = ", ".join(visible(pointer) for pointer in hidden[:10])
-    more = f" and {len(hidden) - 10} more" if len(hidden) > 10 else ""  # noqa: PLR2004
+    places = ", ".join(visible(pointer) for pointer in hidden[:MAX_PLACES])
+    more = f" and {len(hidden) - MAX_PLACES} more" if len(hidden) > MAX_PLACES else ""
     return f"    (hidden here: {places}{more}; this call can only be denied)"
 
 

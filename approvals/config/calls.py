@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from approvals.config.files import read_file
+from approvals.config.policies import placed
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
 from approvals.domain.policy.model import Ruling
 from approvals.domain.policy.reading import Place, Problems
@@ -145,5 +146,4 @@ def _moment(place: Place) -> datetime | None:
 
 def _raise(document: Document, problems: Problems) -> None:
     if problems.found:
-        found = [f"{document.at(problem.pointer)}: {problem}" for problem in problems.found]
-        raise ConfigurationInvalid(document.source, found)
+        raise ConfigurationInvalid(document.source, placed(problems, document))

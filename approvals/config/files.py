@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
+from approvals.domain.pointers import below
 from approvals.domain.strictjson import Json, Number, parse
 from approvals.errors import ConfigurationInvalid, InvalidJson
 
@@ -125,16 +126,16 @@ class _Loader(yaml.SafeLoader):
     noted: list[_Problem]
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             self.noted.append(_Problem(line, _ALIAS))
-            self.get_event()  # type: ignore[no-untyped-call]
+            self.get_event()  # type: ignore[no-untyped-call]  # as above
             mark = event.start_mark
-            return yaml.ScalarNode("", "", mark, mark, style="'")  # type: ignore[arg-type]
+            return yaml.ScalarNode("", "", mark, mark, style="'")  # type: ignore[arg-type]  # an event's mark
         if getattr(event, "tag", None) is not None:
             self.noted.append(_Problem(line, _TAG))
-        return super().compose_node(parent, index)  # type: ignore[arg-type]
+        return super().compose_node(parent, index)  # type: ignore[arg-type]  # passed on
 
 
 class _Reader:
@@ -152,7 +153,7 @@ class _Reader:
             return self._mapping(node, pointer, depth)
         if isinstance(node, yaml.SequenceNode):
             return [
-                self.value(item, f"{pointer}/{index}", depth + 1)
+                self.value(item, below(pointer, index), depth + 1)
                 for index, item in enumerate(node.value)
             ]
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 (there are three kinds)
@@ -166,9 +167,9 @@ class _Reader:
                 continue
             if name in found:
                 self._wrong(key, f"the key `{name}` appears twice")
-            below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-            self.lines[below] = key.start_mark.line + 1
-            found[name] = self.value(value, below, depth + 1)
+            place = below(pointer, name)
+            self.lines[place] = key.start_mark.line + 1
+            found[name] = self.value(value, place, depth + 1)
         return found
 
     def _key(self, node: yaml.Node) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from approvals.domain.display import visible
+from approvals.domain.pointers import below
 from approvals.domain.rulebook import CommandServer
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def _asked(settings: ApprovalSettings | Requirement) -> list[str]:
 def _pointers(value: Json, pointer: str) -> Iterator[str]:
     yield pointer
     if isinstance(value, dict):
-        for name, below in value.items():
-            yield from _pointers(below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+        for name, member in value.items():
+            yield from _pointers(member, below(pointer, name))
     elif isinstance(value, list):
-        for at, below in enumerate(value):
-            yield from _pointers(below, f"{pointer}/{at}")
+        for at, item in enumerate(value):
+            yield from _pointers(item, below(pointer, at))

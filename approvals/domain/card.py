@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from approvals.domain.call import Executor
 from approvals.domain.directory import EVERYONE, Directory, approver_title, title
 from approvals.domain.display import flags_of, shortened, visible
+from approvals.domain.pointers import steps
 from approvals.domain.rights import owner_line
 from approvals.domain.states import (
     Answer,
@@ -199,13 +200,13 @@ _RAN = {
 def _lines(approval: Approval) -> tuple[ArgumentLine, ...]:
     arguments = approval.shown_arguments
     folded = Counter(name.casefold() for name in arguments)
-    hiding = {pointer.split("/")[1] for pointer in approval.hidden}
+    hiding = {steps(pointer)[0] for pointer in approval.hidden}
     return tuple(
         _line(
             name,
             value,
             twin=folded[name.casefold()] > 1,
-            hides=name.replace("~", "~0").replace("/", "~1") in hiding,
+            hides=name in hiding,
         )
         for name, value in arguments.items()
     )

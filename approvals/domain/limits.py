@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from approvals.domain.call import Call
-    from approvals.domain.strictjson import Json
 
 PLACES = 18
 DAY = timedelta(days=1)
@@ -116,13 +115,9 @@ def _amount(limit: Limit, facts: Facts) -> int | Uncountable:
     (found,) = values(path, facts)  # a path without [*] has one end
     if isinstance(found, Absent):
         return Uncountable(pointer=limit.pointer, why=f"{path.text} {found.why}")
-    if not _is_amount(found):
+    if not is_number(found) or found < 0:
         return Uncountable(pointer=limit.pointer, why=f"{path.text} is no amount")
-    return scaled(found)  # type: ignore[arg-type]  # a number, as _is_amount says
-
-
-def _is_amount(value: Json) -> bool:
-    return is_number(value) and value >= 0  # type: ignore[operator]
+    return scaled(found)
 
 
 def _charge(limit: Limit, amount: int, facts: Facts, policy: str) -> Charge:

@@ -7,9 +7,11 @@ value is hidden: a path that runs into a value of another kind hides that value 
 from __future__ import annotations
 
 import re
+from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from approvals.domain.pointers import below, steps
 from approvals.domain.policy.paths import Each, Path, Step
 
 if TYPE_CHECKING:
@@ -39,12 +41,10 @@ _SECRET_WORDS = frozenset(
         "mnemonic",
         "otp",
         "passcode",
-        "pass",
         "passphrase",
         "passwd",
         "password",
         "passwords",
-        "pin",
         "privatekey",
         "pwd",
         "secret",
@@ -53,6 +53,8 @@ _SECRET_WORDS = frozenset(
         "totp",
     }
 )
+# A `map_pin` or a `pass_rate` opens nothing; a name that ends so may.
+_SECRET_LAST = frozenset({"pass", "pin"})
 # Words that are written together: `clientsecret`, `dbpassword`, `accesstoken`.
 _SECRET_ENDS = (
     "accesskey",
@@ -121,6 +123,8 @@ def is_secret(name: str) -> bool:
         return True
     if _SECRET_WORDS.intersection(words) or any(word.endswith(_SECRET_ENDS) for word in words):
         return True
+    if words and words[-1] in _SECRET_LAST:
+        return True
     if any(pair in _SECRET_PAIRS for pair in pairwise(words)):
         return True
     return _is_token(words)
@@ -152,9 +156,9 @@ def _copy(value: Json, hidden: Mapping[str, str], at: str) -> Json:
     if at in hidden:
         return hidden[at]
     if isinstance(value, dict):
-        return {name: _copy(v, hidden, f"{at}/{_escaped(name)}") for name, v in value.items()}
+        return {name: _copy(v, hidden, below(at, name)) for name, v in value.items()}
     if isinstance(value, list):
-        return [_copy(item, hidden, f"{at}/{index}") for index, item in enumerate(value)]
+        return [_copy(item, hidden, below(at, index)) for index, item in enumerate(value)]
     return value
 
 
@@ -199,11 +203,7 @@ def _is_token(words: list[str]) -> bool:
 
 
 def _pointer(place: Place) -> str:
-    return "".join(f"/{_escaped(str(step))}" for step in place)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return reduce(below, place, "")
 
 
 def values_at(arguments: dict[str, Json], pointers: Sequence[str]) -> dict[str, Json]:
@@ -211,8 +211,7 @@ def values_at(arguments: dict[str, Json], pointers: Sequence[str]) -> dict[str, 
     found: dict[str, Json] = {}
     for pointer in pointers:
         value: Json = arguments
-        for step in pointer.split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
+        for name in steps(pointer):
             value = value[int(name)] if isinstance(value, list) else value[name]  # type: ignore[index]
         found[pointer] = value
     return found

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from approvals.service.rules import Rules
 
 TRIES = 10
+GROUND_LOST = "The policy has changed. Do not send the call; if it was sent, report its outcome."
 
 _DETAIL = {
     ReleaseStatus.SUCCEEDED: "The program says that the tool answered.",
@@ -87,8 +88,8 @@ class CallerReleases:
         """Take the one release; from here on the call counts as sent.
 
         With the token of an earlier answer it is that answer again, until the outcome is told.
-        Raises Unreleasable,
-        Cancelled, DigestMismatch, RateLimited and CallsFrozen errors; then nothing may be sent.
+        Raises Unreleasable, Cancelled, DigestMismatch, RateLimited and CallsFrozen errors; then
+        nothing may be sent.
         """
         for _ in range(TRIES):
             approval = await self._theirs(by, approval_id)
@@ -119,7 +120,7 @@ class CallerReleases:
             approval = await self._theirs(by, approval_id)
             if not isinstance(approval.state, Released):
                 raise NotApproved("This call was not released, so it has no outcome.")
-            _same_release(approval, approval.state, token)
+            _check_token(approval.state, token)
             if approval.state.outcome and approval.state.outcome.status is status:
                 return approval
             transition = self._finishing(approval, token, status, detail or _DETAIL[status])
@@ -130,10 +131,12 @@ class CallerReleases:
 
     async def _again(self, approval: Approval, state: Released, token: str) -> Approval:
         """The same release, for a program that lost the answer and has not told an outcome."""
-        _same_release(approval, state, token)
+        _check_token(state, token)
         if state.outcome is not None:
             raise AlreadyReleased(f"This release has ended ({state.outcome.status}).")
         call = approval.call
+        if ground_lost(approval, self._gate.judge(call)):
+            raise NotApproved(GROUND_LOST)
         freeze = await self._store.freeze_of(server=call.server, agent=call.agent)
         if freeze is not None:
             raise CallsFrozen(f"Calls are frozen by an admin: {freeze.reason}")
@@ -178,7 +181,7 @@ class CallerReleases:
         match await self._store.apply(transition, within=MAX_RESULT_WAIT):
             case Applied() if ground_lost(approval, self._gate.judge(approval.call)):
                 await self._never_sent(transition.after, token)
-                raise NotApproved("The policy changed at this moment. Do not send the call.")
+                raise NotApproved(GROUND_LOST)
             case Applied():
                 self._signals.changed(approval.id)
                 return transition.after
@@ -210,7 +213,6 @@ class CallerReleases:
         )
 
 
-def _same_release(approval: Approval, state: Released, token: str) -> Approval:
+def _check_token(state: Released, token: str) -> None:
     if not hmac.compare_digest(state.token.encode(), token.encode()):
         raise AlreadyReleased("This call was released with another token. It is sent only once.")
-    return approval

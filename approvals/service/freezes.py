@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from approvals.domain.display import visible
 from approvals.domain.freeze import Freeze
 from approvals.errors import Forbidden, InvalidInput, NotFound
 from approvals.ports import Applied, Freezing, Thawing
@@ -60,7 +61,7 @@ class Freezes:
         fact = self._journal.fact("frozen", f"person:{person}", detail)
         operation = Freezing(freeze=freeze, stream=self._journal.stream, fact=fact)
         await self._store.apply(operation, within=MAX_RESULT_WAIT)
-        notices.warning("%s froze %s: %s", person, scope(freeze), reason)
+        notices.warning("%s froze %s: %s", person, scope(freeze), visible(reason))
         return freeze, [
             approval
             for approval in await self._store.being_sent(limit=MAX_LISTED)

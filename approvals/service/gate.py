@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from approvals.domain.limits import Charge
     from approvals.domain.policy.model import Verdict
     from approvals.domain.quorum import Requirement
+    from approvals.domain.strictjson import Json
     from approvals.ports import Clock, Ids, Signals, Store
     from approvals.service.approvals import Approvals
     from approvals.service.journal import Journal
@@ -281,12 +282,12 @@ class Gate:
         if refused := await self._limited(call, verdict):
             return refused
         earlier = await self._earlier_run(identities)
-        approval = self._new(call, verdict, identities[0], idempotency_key, earlier)
+        approval, hashes = self._new(call, verdict, identities[0], idempotency_key, earlier)
         parking = machine.park(
             approval,
             event_id=self._ids.event(),
             max_pending=self._rules.current.max_pending(call.agent),
-            hidden=self._hashes(call, approval.hidden),
+            hidden=hashes,
         )
         match await self._store.apply(parking, within=MAX_RESULT_WAIT):
             case Applied():
@@ -308,13 +309,15 @@ class Gate:
         identity: str,
         idempotency_key: str | None,
         earlier: EarlierRun | None,
-    ) -> Approval:
+    ) -> tuple[Approval, dict[str, str]]:
+        """The approval, and what digest and audit keep of the values that nobody is shown."""
         requirement = verdict.requirement
         assert requirement is not None  # noqa: S101 (arrive parks nothing else)
         now = self._clock.now()
-        hidden = hidden_places(call.shown_arguments, verdict.redact)
-        hashes = self._hashes(call, hidden)
-        return Approval(
+        arguments = call.shown_arguments
+        hidden = hidden_places(arguments, verdict.redact)
+        hashes = self._hashes(arguments, hidden)
+        approval = Approval(
             id=self._ids.approval(),
             call=call,
             identity=identity,
@@ -324,7 +327,7 @@ class Gate:
                 call,
                 requirement,
                 revision=1,
-                arguments=canonical(replaced(call.shown_arguments, hashes)) if hashes else None,
+                arguments=canonical(replaced(arguments, hashes)) if hashes else None,
             ),
             policy_hash=verdict.policy_hash,
             rule=verdict.rule,
@@ -337,10 +340,10 @@ class Gate:
             expires_at=now + requirement.timeout,
             earlier_run=earlier,
         )
+        return approval, hashes
 
-    def _hashes(self, call: Call, hidden: Sequence[str]) -> dict[str, str]:
-        """What digest and audit keep of the values that nobody is shown."""
-        values = values_at(call.shown_arguments, hidden)
+    def _hashes(self, arguments: dict[str, Json], hidden: Sequence[str]) -> dict[str, str]:
+        values = values_at(arguments, hidden)
         return {
             pointer: self._keyring.hash("hidden", canonical(value))
             for pointer, value in values.items()

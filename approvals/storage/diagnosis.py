@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -41,10 +42,9 @@ def diagnosed(path: Path, now: datetime) -> Iterator[Finding]:
         yield Finding(Severity.OK, f"database: {path} will be made by the first start")
         return
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-        with connection:
+        reading = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+        with closing(reading) as connection:
             yield from _content(connection, path, now)
-        connection.close()
     except sqlite3.Error as error:
         yield Finding(Severity.FAIL, f"database: {path} cannot be read ({error})")
 

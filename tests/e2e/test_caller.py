@@ -112,6 +112,20 @@ async def test_a_release_is_not_answered_again_while_frozen(tmp_path: Path) -> N
         assert (again.status_code, again.json()["code"]) == (409, "frozen")
 
 
+async def test_a_release_is_not_answered_again_once_the_policy_denies_the_call(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        approval = await approved(w)
+        assert (await take(w, approval)).status_code == 200
+        config = tmp_path / "approvals.yaml"
+        config.write_text(config.read_text().replace('"act": {', '"act": {"action": "deny", ', 1))
+        await w.rest("POST", "/v1/policies/reload", by="carol", json_body={})
+        again = await take(w, approval)
+        assert (again.status_code, again.json()["code"]) == (409, "not_approved")
+        assert (await report(w, approval, "succeeded")).status_code == 200
+
+
 async def test_a_policy_that_changes_while_the_release_is_written_stops_it(
     tmp_path: Path,
 ) -> None:

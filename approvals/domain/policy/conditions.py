@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from approvals.domain.policy.paths import Absent, Facts, Found, Path
 from approvals.domain.strictjson import Number
@@ -121,7 +121,7 @@ def same(one: Json, other: Json) -> bool:
     return one == other
 
 
-def is_number(value: Json) -> bool:
+def is_number(value: Json) -> TypeGuard[int | Number]:
     """A JSON number; `true` is none, though Python counts it as one."""
     return _kind(value) is Decimal
 

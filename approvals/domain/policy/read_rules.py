@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import ROUND_FLOOR
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import re2
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from approvals.domain.strictjson import Json
 
 MAX_PATTERN = 10_000
+LAST_HOUR = 23
 NO_PATH = (
     "is no path; paths are args.NAME (with .NAME, [0] and [*] behind it), agent.name, "
     "agent.labels.NAME, server, tool, risk.level, risk.category, time.weekday, time.hour"
@@ -177,11 +178,11 @@ def _is_text(value: Json) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _is_hour(value: Json) -> bool:
-    return _is_length(value) and value <= 23  # type: ignore[operator]  # noqa: PLR2004
+def _is_hour(value: Json) -> TypeGuard[int]:
+    return _is_length(value) and value <= LAST_HOUR
 
 
-def _is_length(value: Json) -> bool:
+def _is_length(value: Json) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -235,10 +236,10 @@ def _amount(place: Place) -> int | None:
     if not place.exists:
         return None
     value = place.value
-    if not is_number(value) or value < 0:  # type: ignore[operator]
+    if not is_number(value) or value < 0:
         place.wrong("must be a number that is not negative")
         return None
-    return scaled(value, rounding=ROUND_FLOOR)  # type: ignore[arg-type]  # as is_number says
+    return scaled(value, rounding=ROUND_FLOOR)
 
 
 def _increment(place: Place) -> Path | None:

@@ -126,10 +126,10 @@ def _remind_at(place: Place) -> tuple[Decimal, ...] | None:
 
 def _part(place: Place) -> Decimal | None:
     value = place.value
-    if not is_number(value) or not 0 < value < 1:  # type: ignore[operator]
+    if not is_number(value) or not 0 < value < 1:
         place.wrong("must be a number between 0 and 1, such as 0.5 for half of the time")
         return None
-    return Decimal(value)  # type: ignore[arg-type]  # a number, as is_number says
+    return Decimal(value)
 
 
 def _escalate(place: Place) -> Escalation | None:

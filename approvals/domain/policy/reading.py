@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from approvals.domain.display import visible
+from approvals.domain.pointers import below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ class Place:
     def child(self, name: str) -> Place:
         """The member `name`, which may not exist."""
         found = self._value.get(name, _MISSING) if isinstance(self._value, dict) else _MISSING
-        return Place(found, f"{self.pointer}/{_escaped(name)}", self._problems, start=self._start)
+        return Place(found, below(self.pointer, name), self._problems, start=self._start)
 
     def only(self, names: Sequence[str]) -> None:
         """Refuse every member that is not one of `names`."""
@@ -128,7 +129,7 @@ class Place:
             self.wrong("must be a list")
             return []
         return [
-            Place(item, f"{self.pointer}/{index}", self._problems, start=self._start)
+            Place(item, below(self.pointer, index), self._problems, start=self._start)
             for index, item in enumerate(self._value)
         ]
 
@@ -195,7 +196,3 @@ def read_duration(text: str) -> timedelta | None:
     """`30s`, `15m`, `2h` or `1d`; None for anything else."""
     parts = _DURATION.fullmatch(text)
     return timedelta(**{_UNITS[parts[2]]: int(parts[1])}) if parts else None
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
