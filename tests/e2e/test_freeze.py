@@ -136,3 +136,12 @@ async def test_a_name_that_does_not_exist_is_refused_for_it_would_stop_nothing(
             body = {"reason": "x", **scope}
             response = await w.rest("POST", "/v1/freezes", by="carol", json_body=body)
             assert response.status_code == 422
+
+
+async def test_a_freeze_is_announced_in_the_log_in_one_visible_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path) as w:
+        await freeze(w, reason="halted\n2026 carol thawed \u202eeverything", agent="bot")
+    [said] = [r.getMessage() for r in caplog.records if r.name == "approvals.notice"]
+    assert said == r"carol froze agent bot: halted\u000a2026 carol thawed \u202eeverything"
