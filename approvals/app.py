@@ -38,12 +38,13 @@ from approvals.service.gate import Gate
 from approvals.service.identity import Identity
 from approvals.service.journal import Journal
 from approvals.service.keyring import MIN_SECRET, Keyring
+from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
 from approvals.service.release import Releases
 from approvals.service.rules import Rules
 from approvals.service.services import Services
 from approvals.service.waiting import Waiting
-from approvals.storage.clock import SystemClock
+from approvals.storage.clock import SystemClock, elapsed
 from approvals.storage.migrations import upgrade
 from approvals.storage.sqlite import SqliteStore
 
@@ -88,8 +89,8 @@ async def open_services(
         rules = _rules(settings, await starting_person(database, settings))
         keyring = Keyring(settings.secret_key or [_secret_beside(settings.database_path)])
         services = _services(store, Identity(database, rules, SystemClock()), rules, keyring)
-        if lost := await services.releases.recover():
-            logger.warning("%d calls were being sent when the service stopped", lost)
+        await services.liveness.renew()
+        await services.releases.recover()
         await services.approvals.expire_due()
         await services.approvals.give_up_unreported()
         pools = _pools()
@@ -99,6 +100,7 @@ async def open_services(
         finally:
             services.waiting.stop()
             await services.releases.drain(within=settings.upstream_timeout)
+            await services.liveness.leave()
             await gateway.close()
             await pools.close()
 
@@ -130,6 +132,7 @@ def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) 
         ids=ids,
         signals=waiting,
     )
+    liveness = Liveness(store=store, rules=rules, process=process, monotonic=elapsed)
     releases = Releases(
         store=store,
         approvals=approvals,
@@ -137,7 +140,7 @@ def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) 
         clock=clock,
         ids=ids,
         signals=waiting,
-        process=process,
+        liveness=liveness,
     )
     caller = CallerReleases(
         store=store,
@@ -160,6 +163,7 @@ def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) 
         releases=releases,
         caller=caller,
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
+        liveness=liveness,
         deliveries=deliveries,
     )
 

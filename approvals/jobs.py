@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 EXPIRE_EVERY = timedelta(milliseconds=400)
 DELIVER_EVERY = timedelta(milliseconds=500)
 POLL_EVERY = timedelta(seconds=1)
+RENEW_EVERY = timedelta(seconds=2)
+RECOVER_EVERY = timedelta(seconds=1)
 REMIND_EVERY = timedelta(seconds=1)
 FORGET_EVERY = timedelta(minutes=10)
 
@@ -37,6 +39,8 @@ class Jobs:
         self._every(DELIVER_EVERY, "deliver_due", services.deliveries.deliver_due)
         self._every(REMIND_EVERY, "remind_due", services.approvals.remind_due)
         self._every(REMIND_EVERY, "unreported", services.approvals.give_up_unreported)
+        self._every(RENEW_EVERY, "renew", services.liveness.renew)
+        self._every(RECOVER_EVERY, "recover", services.releases.recover)
         self._every(FORGET_EVERY, "drop_counters", services.gate.drop_counters)
         self._every(POLL_EVERY, "poll", services.waiting.poll)
 

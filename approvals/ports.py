@@ -184,6 +184,14 @@ class KeyRecord:
     revoked_at: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """One running service on this database, and the configuration it has loaded."""
+
+    id: str
+    config_hash: str
+
+
 class Clock(Protocol):
     """The database's clock."""
 
@@ -253,8 +261,24 @@ class Store(Protocol):
         """Pending past their deadline and approved past their use_by, oldest first."""
         ...
 
-    async def sent(self, *, limit: int) -> Sequence[Approval]:
-        """Releases of this service without an outcome."""
+    async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
+        """Keep `process` alive for `lasts` from now; the number of reloads asked for so far."""
+        ...
+
+    async def leave(self, process: str) -> None:
+        """`process` has ended: it sends nothing any more."""
+        ...
+
+    async def processes(self, *, now: datetime) -> Sequence[Process]:
+        """All that live, oldest first."""
+        ...
+
+    async def ask_reload(self) -> int:
+        """Ask every process to read its file again; the number of times that was asked."""
+        ...
+
+    async def orphans(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        """Releases of the gateway without an outcome whose process does not live."""
         ...
 
     async def being_sent(self, *, limit: int) -> Sequence[Approval]:

@@ -19,11 +19,14 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """The database answers; also what an operator should know: solo mode, rules that let owners
-    decide, a configuration file that does not load, records that cannot be read."""
+    decide, a configuration file that does not load or that other processes have another of, records
+    that cannot be read."""
     use = services(request)
     await use.store.ping()
     rulebook = use.rules.current
     directory = rulebook.directory
+    processes = await use.store.processes(now=use.clock.now())
+    hashes = {process.config_hash for process in processes}
     return answer(
         {
             "status": "ready",
@@ -35,7 +38,9 @@ async def readyz(request: Request) -> Response:
                 "hash": rulebook.hash,
                 "file": "loaded" if not use.rules.problems else "does not load, the older is used",
                 "problems": len(use.rules.problems),
+                "of_all": sorted(hashes),
             },
+            "processes": len(processes),
             "unreadable": use.store.unreadable,
         }
     )

@@ -45,7 +45,7 @@ async def reload(request: Request) -> Response:
     if not by.is_admin:
         raise Forbidden("Only an admin reloads the configuration.")
     await bodies.read(request, bodies.Nothing)
-    rulebook = await services(request).rules.reload()
+    rulebook = await services(request).liveness.reload()
     return answer({"configuration": rulebook.hash})
 
 

@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again. What is wrong with it is logged and in /readyz."""
-        task = asyncio.ensure_future(self._app.state.services.rules.reload())
+        task = asyncio.ensure_future(self._app.state.services.liveness.reload())
         self._reloading.add(task)
         task.add_done_callback(self._reloaded)
 

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Upstream
     from approvals.service.approvals import Approvals
     from approvals.service.gate import Gate
+    from approvals.service.liveness import Liveness
 
 logger = logging.getLogger(__name__)
 
 MAX_STORED_RESULT = 1024 * 1024
 RECORD_AGAIN = timedelta(milliseconds=500)
 TRIES = 20
+ORPHANS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,7 @@ class Releases:
         clock: Clock,
         ids: Ids,
         signals: Signals,
-        process: str,
+        liveness: Liveness,
     ) -> None:
         self._store = store
         self._approvals = approvals
@@ -73,7 +75,7 @@ class Releases:
         self._clock = clock
         self._ids = ids
         self._signals = signals
-        self._process = process
+        self._liveness = liveness
         self._running: dict[str, asyncio.Task[Release]] = {}
         self._handing_over: set[asyncio.Task[bool]] = set()
         self._handing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -117,14 +119,12 @@ class Releases:
             task.cancel()
 
     async def recover(self) -> int:
-        """Every `sent` of a process that is gone becomes `outcome_unknown`; how many there were.
-
-        On SQLite one process serves a database, so at start each one found is of a dead process.
-        """
-        lost = await self._store.sent(limit=100_000)
+        """Every `sent` of a process that is gone becomes `outcome_unknown`; how many there were."""
+        lost = await self._store.orphans(now=self._clock.now(), limit=ORPHANS)
         for approval in lost:
             transition = machine.lose(approval, now=self._clock.now(), event_id=self._ids.event())
             await self._apply(transition)
+            logger.warning("%s was being sent by a process that is gone", approval.id)
         return len(lost)
 
     async def _hand_over(self, approval: Approval, left: asyncio.Future[None]) -> bool:
@@ -173,10 +173,13 @@ class Releases:
         return await self._finish(sent, outcome)
 
     async def _send(self, upstream: Upstream, sent: Approval) -> SendOutcome:
-        """Send once, unless the ground was lost while `sent` was being written."""
+        """Send once, unless the ground was lost while `sent` was being written, or this process is
+        about to be taken for dead."""
         try:
             if ground_lost(sent, self._gate.judge(sent.call)):
                 return NotSent(why="the policy changed at that moment")
+            if not self._liveness.fresh:
+                return NotSent(why="this process had lost touch with the database")
             return await upstream.send()
         except Exception as error:
             logger.exception("sending %s ended in an error nobody foresaw", sent.id)
@@ -196,7 +199,7 @@ class Releases:
         transition = machine.send(
             approval,
             token=self._ids.token(),
-            process=self._process,
+            process=self._liveness.process,
             now=self._clock.now(),
             event_id=self._ids.event(),
         )
@@ -218,7 +221,7 @@ class Releases:
     async def _give_back(self, taken: Transition) -> None:
         """Nobody knows whether `sent` was written, so nothing is sent; say so if it was."""
         outcome = self._outcome(NotSent(why="the database did not answer in time"))
-        finishing = self._finishing(taken.after, outcome, None)
+        finishing = self._finishing(taken.after, outcome, None, token=_token(taken.after))
         await _insist(lambda: self._apply(finishing), f"giving back {taken.after.id}")
 
     async def _finish(self, sent: Approval, came: SendOutcome) -> Release:
@@ -226,7 +229,7 @@ class Releases:
         result = _result_text(came)
         outcome = self._outcome(came, result)
         stored = result if result and _size(result) <= MAX_STORED_RESULT else None
-        transition = self._finishing(sent, outcome, stored)
+        transition = self._finishing(sent, outcome, stored, token=_token(sent))
         while True:
             try:
                 answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
@@ -235,18 +238,26 @@ class Releases:
                 logger.exception("the outcome of %s is not recorded yet", sent.id)
                 await asyncio.sleep(RECORD_AGAIN.total_seconds())
         self._signals.changed(sent.id)
-        if not isinstance(answer, Applied):
-            logger.error("somebody else recorded an outcome of %s; ours was %s", sent.id, outcome)
-            return Release(approval=await self._newest(sent))
-        return Release(
-            approval=transition.after, answer=came if isinstance(came, Answered) else None
-        )
+        mine = came if isinstance(came, Answered) else None
+        if isinstance(answer, Applied):
+            return Release(approval=transition.after, answer=mine)
+        return Release(approval=await self._correct(sent, outcome, stored), answer=mine)
 
-    def _finishing(self, sent: Approval, outcome: Outcome, result: str | None) -> Transition:
-        assert isinstance(sent.state, Released)  # noqa: S101 (machine.send made it)
-        return machine.finish(
-            sent, outcome, token=sent.state.token, event_id=self._ids.event(), result=result
-        )
+    async def _correct(self, sent: Approval, outcome: Outcome, result: str | None) -> Approval:
+        """This process was given up for dead and lives: its late result corrects the record."""
+        logger.warning("the outcome of %s comes late: %s", sent.id, outcome.status)
+        newest = await self._newest(sent)
+        try:
+            transition = self._finishing(newest, outcome, result, token=_token(sent))
+        except IllegalTransition:
+            return newest
+        await _insist(lambda: self._apply(transition), f"correcting {sent.id}")
+        return await self._newest(sent)
+
+    def _finishing(
+        self, sent: Approval, outcome: Outcome, result: str | None, *, token: str
+    ) -> Transition:
+        return machine.finish(sent, outcome, token=token, event_id=self._ids.event(), result=result)
 
     def _outcome(self, came: SendOutcome, result: str | None = None) -> Outcome:
         status, detail = _status(came)
@@ -306,6 +317,11 @@ async def _insist(write: Callable[[], Awaitable[object]], what: str) -> None:
             await asyncio.sleep(RECORD_AGAIN.total_seconds())
         else:
             return
+
+
+def _token(sent: Approval) -> str:
+    assert isinstance(sent.state, Released)  # noqa: S101 (machine.send made it)
+    return sent.state.token
 
 
 def _status(came: SendOutcome) -> tuple[ReleaseStatus, str]:

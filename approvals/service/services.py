@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from approvals.service.freezes import Freezes
     from approvals.service.gate import Gate
     from approvals.service.identity import Identity
+    from approvals.service.liveness import Liveness
     from approvals.service.release import Releases
     from approvals.service.rules import Rules
     from approvals.service.waiting import Waiting
@@ -32,4 +33,5 @@ class Services:
     releases: Releases
     caller: CallerReleases
     freezes: Freezes
+    liveness: Liveness
     deliveries: Deliveries

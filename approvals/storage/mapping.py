@@ -78,6 +78,7 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "created_at": approval.created_at,
         "earlier_status": approval.earlier_run.status if approval.earlier_run else None,
         "earlier_at": approval.earlier_run.at if approval.earlier_run else None,
+        "erased": None,
         **changing_columns(approval),
     }
 
@@ -128,6 +129,7 @@ def event_row(event: Event) -> dict[str, object]:
         "actor": event.fact.actor,
         "at": event.fact.at,
         "detail": canonical(event.fact.detail),
+        "seal": None,
     }
 
 

@@ -1,4 +1,8 @@
-"""Cold reads, as statements that any engine can run."""
+"""What is read, as statements that any engine can run.
+
+Those that every call runs are constants with named values, so that they are compiled once; the
+others are functions.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,16 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from approvals.domain.call import Executor
-from approvals.domain.states import Status
-from approvals.storage.tables import ApprovalRow, DecisionRow, EventRow, FreezeRow, KeyRow
+from approvals.storage.tables import (
+    ApprovalRow,
+    DecisionRow,
+    EventRow,
+    FreezeRow,
+    KeyRow,
+    ProcessRow,
+    ResultRow,
+    StartingPersonRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +30,15 @@ if TYPE_CHECKING:
     from approvals.ports import ListFilter
 
 APPROVALS = ApprovalRow.__table__  # type: ignore[attr-defined]
+FREEZES_ = FreezeRow.__table__  # type: ignore[attr-defined]
+PROCESSES = ProcessRow.__table__  # type: ignore[attr-defined]
+KEYS = KeyRow.__table__  # type: ignore[attr-defined]
 
 Select = sa.Select[Any]
+
+# Written out, not bound: a partial index serves a statement only if its words stand in it.
+PENDING = sa.text("status = 'pending'")
+SENT = sa.text("release_status = 'sent'")
 
 
 def page(filter_: ListFilter) -> Select:
@@ -47,28 +66,59 @@ def page(filter_: ListFilter) -> Select:
     return query.order_by(*newest_first).limit(filter_.limit + 1)
 
 
-def last_run(identities: Sequence[str], *, since: datetime) -> Select:
-    """Releases of these identities that ended since then and reached the server, youngest first."""
-    return (
-        sa.select(APPROVALS)
-        .where(
-            col(ApprovalRow.identity).in_(identities),
-            col(ApprovalRow.release_status).in_(["succeeded", "failed", "outcome_unknown"]),
-            col(ApprovalRow.finished_at) >= since,
-        )
-        .order_by(col(ApprovalRow.created_at).desc())
-        .limit(1)
+def named(name: str) -> sa.BindParameter[Any]:
+    """A value that comes with each run of the statement."""
+    return sa.bindparam(name, required=False)
+
+
+APPROVAL = sa.select(APPROVALS).where(APPROVALS.c.id == named("id"))
+"""One approval."""
+
+LATEST = (
+    sa.select(APPROVALS)
+    .where(APPROVALS.c.identity.in_([named("one"), named("other")]))
+    .order_by(
+        APPROVALS.c.open_identity.is_(None),
+        APPROVALS.c.created_at.desc(),
+        APPROVALS.c.id.desc(),
     )
+    .limit(1)
+)
+"""The youngest of two identities; one that is open counts as the youngest."""
+
+LAST_RUN = (
+    sa.select(APPROVALS)
+    .where(
+        APPROVALS.c.identity.in_([named("one"), named("other")]),
+        APPROVALS.c.release_status.in_(["succeeded", "failed", "outcome_unknown"]),
+        APPROVALS.c.finished_at >= named("since"),
+    )
+    .order_by(APPROVALS.c.created_at.desc())
+    .limit(1)
+)
+"""The youngest release of two identities that ended since then and reached the server."""
+
+KEY = sa.select(KEYS).where(KEYS.c.sha256 == named("sha256"))
+"""The key with this hash."""
+
+FREEZES = (
+    sa.select(FREEZES_)
+    .where(FREEZES_.c.ended_at.is_(None))
+    .order_by(FREEZES_.c.created_at.desc(), FREEZES_.c.id)
+)
+"""Freezes in force, youngest first."""
+
+
+def versions(approval_ids: Sequence[str]) -> Select:
+    """Id and version of these approvals."""
+    return sa.select(APPROVALS.c.id, APPROVALS.c.version).where(APPROVALS.c.id.in_(approval_ids))
 
 
 def overdue_pending(*, now: datetime, limit: int) -> Select:
     """Pending past their deadline, oldest first."""
     return (
         sa.select(APPROVALS)
-        .where(
-            col(ApprovalRow.status) == Status.PENDING,
-            col(ApprovalRow.expires_at) <= now,
-        )
+        .where(PENDING, col(ApprovalRow.expires_at) <= now)
         .order_by(col(ApprovalRow.expires_at))
         .limit(limit)
     )
@@ -78,7 +128,7 @@ def overdue_approved(*, now: datetime, limit: int) -> Select:
     """Approved and not used in time, oldest first."""
     return (
         sa.select(APPROVALS)
-        .where(col(ApprovalRow.status) == Status.APPROVED, col(ApprovalRow.use_by) <= now)
+        .where(sa.text("status = 'approved'"), col(ApprovalRow.use_by) <= now)
         .order_by(col(ApprovalRow.use_by))
         .limit(limit)
     )
@@ -88,7 +138,7 @@ def unreported(*, now: datetime, limit: int) -> Select:
     """Sent by programs that had to report by now, oldest first."""
     return (
         sa.select(APPROVALS)
-        .where(col(ApprovalRow.release_status) == "sent", col(ApprovalRow.report_by) <= now)
+        .where(SENT, col(ApprovalRow.report_by) <= now)
         .order_by(col(ApprovalRow.report_by))
         .limit(limit)
     )
@@ -98,33 +148,37 @@ def to_remind(*, now: datetime, limit: int) -> Select:
     """Pending and due to be told again, oldest first."""
     return (
         sa.select(APPROVALS)
-        .where(col(ApprovalRow.status) == Status.PENDING, col(ApprovalRow.due_at) <= now)
+        .where(PENDING, col(ApprovalRow.due_at) <= now)
         .order_by(col(ApprovalRow.due_at))
         .limit(limit)
     )
 
 
-def freezes() -> Select:
-    """Freezes in force, youngest first."""
-    return (
-        sa.select(FreezeRow.__table__)  # type: ignore[attr-defined]
-        .where(col(FreezeRow.ended_at).is_(None))
-        .order_by(col(FreezeRow.created_at).desc(), col(FreezeRow.id))
-    )
-
-
-def sent(*, limit: int) -> Select:
-    """Releases by the gateway without an outcome."""
-    return being_sent(limit=limit).where(col(ApprovalRow.executor) == Executor.GATEWAY)
+def result(approval_id: str) -> Select:
+    """What the tool answered."""
+    return sa.select(ResultRow.__table__).where(col(ResultRow.approval_id) == approval_id)  # type: ignore[attr-defined]
 
 
 def being_sent(*, limit: int) -> Select:
     """Releases without an outcome, whoever sends."""
+    return sa.select(APPROVALS).where(SENT).order_by(col(ApprovalRow.created_at)).limit(limit)
+
+
+def orphans(*, now: datetime, limit: int) -> Select:
+    """Releases of the gateway without an outcome whose process does not live."""
+    alive = sa.select(PROCESSES.c.id).where(PROCESSES.c.alive_until > now)
+    return being_sent(limit=limit).where(
+        col(ApprovalRow.executor) == Executor.GATEWAY,
+        col(ApprovalRow.release_process).not_in(alive),
+    )
+
+
+def processes(*, now: datetime) -> Select:
+    """The processes that live, oldest first."""
     return (
-        sa.select(APPROVALS)
-        .where(col(ApprovalRow.release_status) == "sent")
-        .order_by(col(ApprovalRow.created_at))
-        .limit(limit)
+        sa.select(PROCESSES)
+        .where(PROCESSES.c.alive_until > now)
+        .order_by(PROCESSES.c.started_at, PROCESSES.c.id)
     )
 
 
@@ -146,10 +200,17 @@ def events(stream: str) -> Select:
     )
 
 
+def key(key_id: str) -> Select:
+    """The key with this id."""
+    return sa.select(KEYS).where(KEYS.c.id == key_id)
+
+
 def keys(*, limit: int) -> Select:
     """All keys, youngest first."""
-    return (
-        sa.select(KeyRow.__table__)  # type: ignore[attr-defined]
-        .order_by(col(KeyRow.created_at).desc(), col(KeyRow.id))
-        .limit(limit)
-    )
+    return sa.select(KEYS).order_by(KEYS.c.created_at.desc(), KEYS.c.id).limit(limit)
+
+
+def starting_person() -> Select:
+    """The starting person."""
+    table = StartingPersonRow.__table__  # type: ignore[attr-defined]
+    return sa.select(table).order_by(table.c.created_at).limit(1)

@@ -7,38 +7,35 @@ import fcntl
 import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from approvals.errors import Unavailable, Undetermined
-from approvals.ports import Answer, KeyRecord, Page
+from approvals.ports import Answer, KeyRecord
 from approvals.storage import mapping, queries
+from approvals.storage.reads import Enough, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
 from approvals.storage.sqlite_operations import Plain, row_of, work_of
 from approvals.storage.sqlite_rows import (
-    COLUMNS,
     LEASE,
-    approval_rows,
+    RENEW,
     insert,
-    marks,
     named,
     rows,
-    select,
 )
 from approvals.storage.tables import KeyRow, OutboxRow, StartingPersonRow, to_microseconds
 from approvals.storage.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import sqlalchemy as sa
 
-    from approvals.domain.chain import Event
-    from approvals.domain.freeze import Freeze
     from approvals.domain.limits import Charge
-    from approvals.domain.states import Approval
-    from approvals.ports import Clock, Delivery, ListFilter, Operation
+    from approvals.ports import Clock, Delivery, Operation
 
 T = TypeVar("T")
 
@@ -49,7 +46,7 @@ MAX_WAIT = timedelta(seconds=10)
 MANY = 10_000
 
 
-class SqliteStore:
+class SqliteStore(Reads):
     """Store and KeyStore over one database file, which exactly one process may serve."""
 
     def __init__(
@@ -67,20 +64,20 @@ class SqliteStore:
         path = path.resolve()  # a link to the file is the same database
         self._lock = _lock(path)
         path.touch(mode=0o600)
-        self._unreadable: set[str] = set()
         prepare()
         writing = _connect(path, factory)
         writing.execute("pragma journal_mode = wal")
+        writing.execute("delete from processes")  # the lock says that none of them lives
         self._writer = Writer(writing, clock)
-        self._hot = _Reader(path)
-        self._cold = _Reader(path)
+        self._readers = (_Reader(path), _Reader(path))
+        super().__init__(*self._readers)
         self._writer.start()
 
     async def close(self) -> None:
         """Commit what waits and let go of the file."""
         await self._writer.close()
-        await self._hot.close()
-        await self._cold.close()
+        for reader in self._readers:
+            await reader.close()
         self._lock.close()
 
     def is_busy(self) -> bool:
@@ -88,7 +85,7 @@ class SqliteStore:
         return any(c.in_transaction for c in self._connections())
 
     def _connections(self) -> list[sqlite3.Connection]:
-        readers = [reader.connection for reader in (self._hot, self._cold)]
+        readers = [reader.connection for reader in self._readers]
         return [self._writer.connection, *(c for c in readers if c is not None)]
 
     async def apply(
@@ -100,57 +97,10 @@ class SqliteStore:
         assert isinstance(answer, Answer)  # noqa: S101 (work_of answers nothing else)
         return answer
 
-    async def approval(self, approval_id: str) -> Approval | None:
-        return await self._one("id = ?", (approval_id,))
-
-    async def latest(self, identities: Sequence[str]) -> Approval | None:
-        where = (
-            f"identity in ({marks(identities)})"
-            " order by open_identity is not null desc, created_at desc, rowid desc limit 1"
-        )
-        return await self._one(where, identities)
-
-    async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
-        wanted = list(approval_ids)
-        sql = f"select id, version from approvals where id in ({marks(wanted)})"  # noqa: S608
-        return await self._hot.run(lambda c: dict(c.execute(sql, wanted).fetchall()))
-
-    async def last_run(self, identities: Sequence[str], *, since: datetime) -> Approval | None:
-        found = await self._approvals(queries.last_run(identities, since=since))
-        return found[0] if found else None
-
-    async def page(self, filter_: ListFilter) -> Page:
-        def read(connection: sqlite3.Connection) -> Page:
-            taken: list[dict[str, Any]] = []
-            size, more = 0, False
-            for row in rows(connection, queries.page(filter_)):
-                size += sum(len(value) for value in row.values() if isinstance(value, str))
-                more = len(taken) == filter_.limit or (bool(taken) and size > filter_.max_bytes)
-                if more:
-                    break
-                taken.append(row)
-            return Page(approvals=self._read_all(connection, taken), more=more)
-
-        return await self._cold.run(read)
-
-    async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        pending = await self._approvals(queries.overdue_pending(now=now, limit=limit))
-        return pending + await self._approvals(queries.overdue_approved(now=now, limit=limit))
-
-    async def sent(self, *, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.sent(limit=limit))
-
-    async def being_sent(self, *, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.being_sent(limit=limit))
-
-    async def unreported(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.unreported(now=now, limit=limit))
-
-    async def to_remind(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.to_remind(now=now, limit=limit))
-
     async def full(self, charges: Sequence[Charge], *, holder: str | None = None) -> Charge | None:
-        return await self._hot.run(lambda c: first_full(c, still_to_take(c, holder or "", charges)))
+        return await self._readers[0].run(
+            lambda c: first_full(c, still_to_take(c, holder or "", charges))
+        )
 
     async def drop_counters(self, *, before: datetime) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
@@ -161,22 +111,27 @@ class SqliteStore:
 
         await self._submit("counters", work, background=True)
 
-    async def freeze_of(self, *, server: str, agent: str) -> Freeze | None:
-        freezes = await self.freezes()
-        return next((f for f in freezes if f.covers(server=server, agent=agent)), None)
+    async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
+        def work(connection: sqlite3.Connection, now: datetime) -> int:
+            values = (process, to_microseconds(now), to_microseconds(now + lasts), config_hash)
+            connection.execute(RENEW, values)
+            return _reloads(connection)
 
-    async def freezes(self) -> Sequence[Freeze]:
-        rows = await self._hot.run(lambda c: select(c, queries.freezes()))
-        return [mapping.freeze_of(row) for row in rows]
+        return await self._submit(process, work, background=True)
 
-    async def events(self, approval_id: str) -> Sequence[Event]:
-        rows = await self._cold.run(lambda c: select(c, queries.events(approval_id)))
-        return [mapping.event_of(row) for row in rows]
+    async def leave(self, process: str) -> None:
+        await self._update("delete from processes where id = :id", {"id": process})
 
-    async def result(self, approval_id: str) -> str | None:
-        sql = "select text from results where approval_id = ?"
-        row = await self._cold.run(lambda c: c.execute(sql, (approval_id,)).fetchone())
-        return None if row is None else str(row[0])
+    async def ask_reload(self) -> int:
+        def work(connection: sqlite3.Connection, now: datetime) -> int:
+            del now
+            connection.execute(
+                "insert into epochs (name, value) values ('reload', 1)"
+                " on conflict (name) do update set value = value + 1"
+            )
+            return _reloads(connection)
+
+        return await self._submit("epochs", work)
 
     async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
         def work(connection: sqlite3.Connection, now: datetime) -> list[Delivery]:
@@ -211,32 +166,12 @@ class SqliteStore:
 
         await self._submit(record.id, work)
 
-    async def key(self, sha256: str) -> KeyRecord | None:
-        return await self._key("sha256", sha256)
-
-    async def key_by_id(self, key_id: str) -> KeyRecord | None:
-        return await self._key("id", key_id)
-
-    async def _key(self, column: str, value: str) -> KeyRecord | None:
-        sql = f"select {', '.join(COLUMNS[KeyRow])} from keys where {column} = ?"  # noqa: S608
-        row = await self._hot.run(lambda c: c.execute(sql, (value,)).fetchone())
-        return None if row is None else mapping.key_of(named(KeyRow, row))
-
-    async def keys(self) -> Sequence[KeyRecord]:
-        rows = await self._cold.run(lambda c: select(c, queries.keys(limit=MANY)))
-        return [mapping.key_of(row) for row in rows]
-
     async def revoke_key(self, key_id: str, *, at: datetime) -> bool:
         changed = await self._update(
             "update keys set revoked_at = :at where id = :id and revoked_at is null",
             {"id": key_id, "at": to_microseconds(at)},
         )
         return changed == 1
-
-    async def starting_person(self) -> str | None:
-        sql = "select name from starting_people order by created_at limit 1"
-        row = await self._cold.run(lambda c: c.execute(sql).fetchone())
-        return None if row is None else str(row[0])
 
     async def set_starting_person(self, name: str, *, at: datetime) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
@@ -246,46 +181,7 @@ class SqliteStore:
         await self._submit("starting_people", work)
 
     async def ping(self) -> None:
-        await self._hot.run(lambda c: c.execute("select 1").fetchone())
-
-    async def _one(self, where: str, values: Sequence[object]) -> Approval | None:
-        """The first approval there is; raises Unavailable for a row that cannot be read."""
-        found = await self._hot.run(lambda c: approval_rows(c, where, values))
-        if found is None:
-            return None
-        approval = self._readable(*found)
-        if approval is None:
-            raise Unavailable("The record of this call cannot be read; nothing is done with it.")
-        return approval
-
-    async def _approvals(self, query: sa.Select[Any]) -> list[Approval]:
-        return await self._cold.run(lambda c: self._read_all(c, select(c, query)))
-
-    def _read_all(
-        self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]
-    ) -> list[Approval]:
-        made: dict[str, list[Mapping[str, Any]]] = {row["id"]: [] for row in rows}
-        if rows:
-            for decision in select(connection, queries.decisions(list(made))):
-                made[decision["approval_id"]].append(decision)
-        return [found for row in rows if (found := self._readable(row, made[row["id"]]))]
-
-    def _readable(
-        self, row: Mapping[str, Any], decisions: Sequence[Mapping[str, Any]]
-    ) -> Approval | None:
-        """The approval, or None for a row that cannot be read: it must not stop the others."""
-        try:
-            return mapping.approval_of(row, decisions)
-        except Exception:
-            if row["id"] not in self._unreadable:
-                self._unreadable.add(row["id"])
-                logger.exception("the row of %s cannot be read and is left out", row["id"])
-            return None
-
-    @property
-    def unreadable(self) -> int:
-        """How many rows could not be read since the start."""
-        return len(self._unreadable)
+        await self._readers[0].run(lambda c: c.execute("select 1").fetchone())
 
     async def _update(self, sql: str, values: dict[str, object]) -> int:
         def work(connection: sqlite3.Connection, now: datetime) -> int:
@@ -327,6 +223,25 @@ class _Reader:
         except sqlite3.Error as error:
             raise Unavailable("The database cannot be read.") from error
 
+    async def rows(self, query: sa.Select[Any], values: Values | None = None) -> Sequence[Row]:
+        return await self.run(lambda c: list(rows(c, query, values)))
+
+    async def approvals(
+        self, query: sa.Select[Any], values: Values | None = None, *, enough: Enough = never
+    ) -> Sequence[tuple[Row, Sequence[Row]]]:
+        def read(connection: sqlite3.Connection) -> Sequence[tuple[Row, Sequence[Row]]]:
+            with _one_moment(connection):
+                found = list(
+                    takewhile(lambda row: not enough(row), rows(connection, query, values))
+                )
+                made: dict[str, list[Row]] = {row["id"]: [] for row in found}
+                if found:
+                    for decision in rows(connection, queries.decisions(list(made))):
+                        made[decision["approval_id"]].append(decision)
+            return [(row, made[row["id"]]) for row in found]
+
+        return await self.run(read)
+
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
         self._pool.shutdown(wait=True)
@@ -340,6 +255,21 @@ class _Reader:
     def _close(self) -> None:
         if self.connection is not None:
             self.connection.close()
+
+
+def _reloads(connection: sqlite3.Connection) -> int:
+    row = connection.execute("select value from epochs where name = 'reload'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+@contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside was all true at one moment."""
+    connection.execute("begin")
+    try:
+        yield
+    finally:
+        connection.execute("commit")
 
 
 def _connect(

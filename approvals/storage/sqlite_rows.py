@@ -6,7 +6,9 @@ the ORM would cost more than the database does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -21,8 +23,10 @@ from approvals.storage.tables import (
     KeyRow,
     Moment,
     OutboxRow,
+    ProcessRow,
     ReservationRow,
     ResultRow,
+    SealRow,
     StartingPersonRow,
     from_microseconds,
     to_microseconds,
@@ -52,8 +56,10 @@ _TABLES = (
     FreezeRow,
     KeyRow,
     OutboxRow,
+    ProcessRow,
     ReservationRow,
     ResultRow,
+    SealRow,
     StartingPersonRow,
 )
 COLUMNS = {table: _columns(table) for table in _TABLES}
@@ -81,6 +87,13 @@ LEASE = (
 )
 
 
+RENEW = (
+    "insert into processes (id, started_at, alive_until, config_hash) values (?, ?, ?, ?)"
+    " on conflict (id) do update set alive_until = excluded.alive_until,"
+    " config_hash = excluded.config_hash"
+)
+
+
 def insert(connection: sqlite3.Connection, table: type[Any], row: Mapping[str, object]) -> None:
     """Insert one row."""
     connection.execute(INSERT[table], bound(row))
@@ -103,41 +116,34 @@ def named(table: type[Any], values: Iterable[Any]) -> dict[str, Any]:
     return row
 
 
-def approval_rows(
-    connection: sqlite3.Connection, where: str, values: Sequence[object]
-) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-    """The row of an approval and those of its decisions."""
-    names = ", ".join(COLUMNS[ApprovalRow])
-    sql = f"select {names} from approvals where {where}"  # noqa: S608 (no values in it)
-    found = connection.execute(sql, list(values)).fetchone()
-    if found is None:
-        return None
-    row = named(ApprovalRow, found)
-    names = ", ".join(COLUMNS[DecisionRow])
-    made = connection.execute(
-        f"select {names} from decisions where approval_id = ? order by seq",  # noqa: S608
-        (row["id"],),
-    )
-    return row, [named(DecisionRow, decision) for decision in made]
-
-
 _DIALECT = sqlite_dialect.dialect(paramstyle="named")
 
 
-def select(connection: sqlite3.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    """Run a statement of `queries` on the plain connection."""
-    return list(rows(connection, query))
+def rows(
+    connection: sqlite3.Connection,
+    query: sa.Select[Any],
+    values: Mapping[str, object] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Run a statement of `queries` on the plain connection, row by row."""
+    statement = _compiled(query) if values is None else _constant(query)
+    for row in connection.execute(statement.sql, bound({**statement.values, **(values or {})})):
+        yield {
+            name: from_microseconds(value) if moment and value is not None else value
+            for (name, moment), value in zip(statement.columns, row, strict=True)
+        }
 
 
-def rows(connection: sqlite3.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
-    """The same, row by row, for whoever may stop early."""
-    table = query.get_final_froms()[0]
-    model = next(t for t in _TABLES if t.__tablename__ == str(table))
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    sql: str
+    values: Mapping[str, object]
+    columns: Sequence[tuple[str, bool]]
+
+
+def _compiled(query: sa.Select[Any]) -> _Compiled:
     compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    for row in connection.execute(str(compiled), bound(compiled.params)):
-        yield named(model, row)
+    columns = [(c.name, isinstance(c.type, Moment)) for c in query.selected_columns]
+    return _Compiled(str(compiled), compiled.params, columns)
 
 
-def marks(values: Sequence[object]) -> str:
-    """`?, ?, ?`."""
-    return ", ".join("?" * len(values))
+_constant = lru_cache(maxsize=None)(_compiled)

@@ -70,6 +70,12 @@ def words(kind: type[StrEnum], name: str) -> sa.Enum:
     )
 
 
+def partial(name: str, column: str, *, where: str) -> sa.Index:
+    """An index of the few rows that jobs look for: it stays small beside a million ended ones."""
+    condition = sa.text(where)
+    return sa.Index(name, column, postgresql_where=condition, sqlite_where=condition)
+
+
 class Table(SQLModel):
     """Base of all tables, with constraint names that migrations can rely on."""
 
@@ -85,16 +91,18 @@ class Table(SQLModel):
 
 
 class ApprovalRow(Table, table=True):
-    """One parked call. `open_identity` is its identity while it has not ended, then null."""
+    """One parked call. `open_identity` is its identity while it has not ended, then null; `erased`
+    the keyed hash of arguments that are no longer kept."""
 
     __tablename__ = "approvals"
     __table_args__ = (
         sa.Index("ix_approvals_identity_created_at", "identity", "created_at"),
-        sa.Index("ix_approvals_status_expires_at", "status", "expires_at"),
-        sa.Index("ix_approvals_status_use_by", "status", "use_by"),
         sa.Index("ix_approvals_created_at_id", "created_at", "id"),
-        sa.Index("ix_approvals_status_due_at", "status", "due_at"),
-        sa.Index("ix_approvals_agent_status", "agent", "status"),
+        partial("ix_approvals_pending_expires_at", "expires_at", where="status = 'pending'"),
+        partial("ix_approvals_pending_agent", "agent", where="status = 'pending'"),
+        partial("ix_approvals_approved_use_by", "use_by", where="status = 'approved'"),
+        partial("ix_approvals_sent_created_at", "created_at", where="release_status = 'sent'"),
+        partial("ix_approvals_due_at", "due_at", where="due_at is not null"),
     )
 
     id: str = Field(primary_key=True)
@@ -144,16 +152,13 @@ class ApprovalRow(Table, table=True):
     release_process: str | None = None
     sent_at: datetime | None = Field(default=None, sa_type=Moment)
     report_by: datetime | None = Field(default=None, sa_type=Moment)
-    release_status: str | None = Field(
-        default=None,
-        index=True,
-        sa_type=words(ReleaseStatus, "release_status"),
-    )
+    release_status: str | None = Field(default=None, sa_type=words(ReleaseStatus, "release_status"))
     release_detail: str | None = None
     finished_at: datetime | None = Field(default=None, sa_type=Moment)
     delivered: bool | None = None
     result_hash: str | None = None
     result_size: int | None = None
+    erased: str | None = None
     head_seq: int
     head_hash: str
 
@@ -186,7 +191,8 @@ class ResultRow(Table, table=True):
 
 
 class EventRow(Table, table=True):
-    """One audit event; its id is the id of the operation that wrote it."""
+    """One audit event; its id is the id of the operation that wrote it, `seal` the number of the
+    seal that covers it."""
 
     __tablename__ = "events"
     __table_args__ = (sa.UniqueConstraint("stream", "seq"),)
@@ -201,6 +207,20 @@ class EventRow(Table, table=True):
     actor: str
     at: datetime = Field(sa_type=Moment)
     detail: str
+    seal: int | None = Field(default=None, index=True)
+
+
+class SealRow(Table, table=True):
+    """A root over events, chained to the seal before it and keyed with the secret key `key`."""
+
+    __tablename__ = "seals"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    previous: str
+    root: str
+    key: str
+    events: int
+    at: datetime = Field(sa_type=Moment)
 
 
 class OutboxRow(Table, table=True):
@@ -208,7 +228,7 @@ class OutboxRow(Table, table=True):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        sa.Index("ix_outbox_done_at_due_at", "done_at", "due_at"),
+        partial("ix_outbox_due_at", "due_at", where="done_at is null"),
         sa.Index("ix_outbox_approval_id_channel", "approval_id", "channel"),
     )
 
@@ -259,6 +279,26 @@ class FreezeRow(Table, table=True):
     person: str
     created_at: datetime = Field(sa_type=Moment)
     ended_at: datetime | None = Field(default=None, sa_type=Moment, index=True)
+
+
+class ProcessRow(Table, table=True):
+    """A running service; dead when `alive_until` has passed."""
+
+    __tablename__ = "processes"
+
+    id: str = Field(primary_key=True)
+    started_at: datetime = Field(sa_type=Moment)
+    alive_until: datetime = Field(sa_type=Moment, index=True)
+    config_hash: str
+
+
+class EpochRow(Table, table=True):
+    """A number that goes up; whoever sees it differ does again what it stands for."""
+
+    __tablename__ = "epochs"
+
+    name: str = Field(primary_key=True)
+    value: int
 
 
 class KeyRow(Table, table=True):

@@ -297,11 +297,34 @@ class StoreContract:
         found = await store.overdue(now=approved.state.use_by, limit=10)
         assert {one.id for one in found} == {soon.id, approved.id}
 
-    async def test_sent_finds_releases_without_an_outcome(self, store: Engine) -> None:
+    async def test_what_a_process_that_lives_is_sending_is_no_orphan(self, store: Engine) -> None:
         sent = await applied(store, sending(await applied(store, approving(await parked(store)))))
         other = await applied(store, sending(await applied(store, approving(await parked(store)))))
         await applied(store, finishing(other))
-        assert await store.sent(limit=10) == [sent]
+        assert await store.being_sent(limit=10) == [sent]
+        assert await store.orphans(now=now(), limit=10) == [sent]
+        await store.renew("prc_2", config_hash="h", lasts=SOON)
+        assert await store.orphans(now=now(), limit=10) == [sent]
+        await store.renew("prc_1", config_hash="h", lasts=SOON)
+        assert await store.orphans(now=now(), limit=10) == []
+        assert await store.orphans(now=now() + SOON, limit=10) == [sent]
+        await store.leave("prc_1")
+        assert await store.orphans(now=now(), limit=10) == [sent]
+
+    async def test_processes_are_listed_while_they_live(self, store: Engine) -> None:
+        assert await store.processes(now=now()) == []
+        await store.renew("prc_b", config_hash="old", lasts=SOON)
+        await store.renew("prc_a", config_hash="new", lasts=timedelta(0))
+        await store.renew("prc_b", config_hash="new", lasts=SOON)
+        [alive] = await store.processes(now=now())
+        assert (alive.id, alive.config_hash) == ("prc_b", "new")
+        assert await store.processes(now=now() + 2 * SOON) == []
+
+    async def test_who_renews_learns_how_often_a_reload_was_asked_for(self, store: Engine) -> None:
+        assert await store.renew("prc_1", config_hash="h", lasts=SOON) == 0
+        assert await store.ask_reload() == 1
+        assert await store.ask_reload() == 2
+        assert await store.renew("prc_1", config_hash="h", lasts=SOON) == 2
 
     async def test_last_run_knows_what_reached_the_server(self, store: Engine) -> None:
         began = now()

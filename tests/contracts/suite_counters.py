@@ -266,7 +266,7 @@ class CounterContract:
         late = now() + REPORT_WITHIN + timedelta(seconds=1)
         assert [a.id for a in await store.unreported(now=late, limit=10)] == [by_program.id]
         assert await store.unreported(now=now(), limit=10) == []
-        assert [a.id for a in await store.sent(limit=10)] == [by_gateway.id]
+        assert [a.id for a in await store.orphans(now=now(), limit=10)] == [by_gateway.id]
         both = {a.id for a in await store.being_sent(limit=10)}
         assert both == {by_gateway.id, by_program.id}
 

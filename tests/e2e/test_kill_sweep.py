@@ -110,5 +110,5 @@ async def invariants(folder: Path, killed: Killed) -> None:
         if killed.upstream.calls:
             assert kinds.count("sent") == 1
             assert kinds[-1] in {"succeeded", "outcome_unknown", "delivered", "undelivered"}
-    assert await store.sent(limit=10) == []
+    assert await store.being_sent(limit=10) == []
     await store.close()
