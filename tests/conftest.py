@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
+
 import pytest
+
+from approvals.storage.migrations import upgrade
+from tests.servers import Postgres, Valkey, postgres, valkey
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +32,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A server for all tests of this worker. What it loses at a power cut is not tested here."""
+    with postgres(settings={"fsync": "off"}) as server:
+        upgrade(server.url("template1"))
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A fresh database with the schema."""
+    name = f"test_{secrets.token_hex(6)}"
+    there = ("-U", "postgres", "-h", "127.0.0.1", "-p", str(postgres_server.port), name)
+    postgres_server.run("createdb", *there)
+    yield postgres_server.url(name)
+    postgres_server.run("dropdb", "--force", *there)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    with valkey() as server:
+        yield server

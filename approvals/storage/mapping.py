@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from approvals.domain.limits import Charge
+
     Row = Mapping[str, Any]
 
 
@@ -147,6 +149,16 @@ def outbox_row(
         "attempts": 0,
         "done_at": None,
         "error": None,
+    }
+
+
+def reservation_row(holder: str, charge: Charge) -> dict[str, object]:
+    return {
+        "holder": holder,
+        "key": charge.key,
+        "starts_at": charge.start,
+        "ends_at": charge.end,
+        "amount": str(charge.amount),
     }
 
 

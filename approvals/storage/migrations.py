@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
@@ -12,46 +14,80 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from approvals.storage.tables import Table
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+_ONE_AT_A_TIME = 3_406_081_642
+"""The advisory lock under which a PostgreSQL database is migrated."""
 
 
-def upgrade(url: URL | str) -> None:
+def upgrade(url: str) -> None:
     """Apply every migration that is missing."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        command.upgrade(_config(connection), "head")
-    engine.dispose()
+    _run(url, lambda connection: command.upgrade(_config(connection), "head"))
 
 
-def downgrade(url: URL | str) -> None:
+def downgrade(url: str) -> None:
     """Take every migration back, to an empty database."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        command.downgrade(_config(connection), "base")
-    engine.dispose()
+    _run(url, lambda connection: command.downgrade(_config(connection), "base"))
 
 
-def current(url: URL | str) -> tuple[str | None, str | None]:
+def current(url: str) -> tuple[str | None, str | None]:
     """The revision the database is at, and the one this version needs."""
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        at = MigrationContext.configure(connection).get_current_revision()
-    engine.dispose()
+    at = _run(url, lambda c: MigrationContext.configure(c).get_current_revision())
     return at, ScriptDirectory.from_config(_config(None)).get_current_head()
 
 
-def differences(url: URL | str) -> list[object]:
+def is_known(revision: str | None) -> bool:
+    """Whether this version has a migration of this name."""
+    scripts = ScriptDirectory.from_config(_config(None))
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
+def differences(url: str) -> list[object]:
     """What the tables in the code have and the migrated database has not, or the reverse."""
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
+
+    def compared(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
-        found = list(compare_metadata(context, Table.metadata))
-    engine.dispose()
-    return found
+        return list(compare_metadata(context, Table.metadata))
+
+    return _run(url, compared)
+
+
+def _run(url: str, work: Callable[[sa.Connection], T]) -> T:
+    """Do it on a connection, in one transaction. Not for use inside a running event loop."""
+    if not url.startswith("postgresql://"):
+        with _sqlite(url) as connection:
+            return work(connection)
+
+    def locked(connection: sa.Connection) -> T:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+        return work(connection)
+
+    async def run() -> T:
+        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+        try:
+            async with engine.begin() as connection:
+                return await connection.run_sync(locked)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(run())
+
+
+@contextmanager
+def _sqlite(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _config(connection: sa.Connection | None) -> Config:

@@ -13,11 +13,11 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from approvals.errors import Overloaded, Unavailable
+from approvals.errors import Unavailable
+from approvals.storage.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from approvals.ports import Clock
 
 logger = logging.getLogger(__name__)
-
-MAX_GROUP = 256
-MAX_WAITING = 4096
 
 
 class Work(Protocol):
@@ -53,31 +50,6 @@ class Job:
     failure: Exception | None = None
 
 
-@dataclass(slots=True)
-class _Waiting:
-    interactive: deque[Job] = field(default_factory=deque)
-    background: deque[Job] = field(default_factory=deque)
-
-    def __len__(self) -> int:
-        return len(self.interactive) + len(self.background)
-
-    def take(self) -> list[Job]:
-        """The next group: people first, one job per row, order kept within a row."""
-        group: list[Job] = []
-        rows: set[str] = set()
-        for waiting in (self.interactive, self.background):
-            left: deque[Job] = deque()
-            while waiting and len(group) < MAX_GROUP:
-                job = waiting.popleft()
-                if job.row in rows:
-                    left.append(job)
-                else:
-                    group.append(job)
-                rows.add(job.row)
-            waiting.extendleft(reversed(left))
-        return group
-
-
 class _GroupLost(Exception):
     """SQLite rolled the whole group back."""
 
@@ -88,7 +60,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self.connection = connection
         self._clock = clock
-        self._waiting = _Waiting()
+        self._waiting: Queue[Job] = Queue()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="approvals-writer", daemon=True)
@@ -112,10 +84,7 @@ class Writer:
         with self._changed:
             if self._closing or not self._thread.is_alive():
                 raise Unavailable("The database is closed.")
-            if len(self._waiting) >= MAX_WAITING:
-                raise Overloaded("Too many writes are waiting. Try again in a moment.")
-            queue = self._waiting.background if background else self._waiting.interactive
-            queue.append(job)
+            self._waiting.put(job, background=background)
             self._changed.notify()
         return job.future
 

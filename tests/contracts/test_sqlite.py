@@ -16,9 +16,9 @@ import pytest
 from approvals.domain.states import Approval
 from approvals.errors import ApprovalsError, Overloaded, Unavailable, Undetermined
 from approvals.ports import Applied
-from approvals.storage import writer as writing
 from approvals.storage.clock import SystemClock
 from approvals.storage.migrations import upgrade
+from approvals.storage.queue import MAX_WAITING
 from approvals.storage.sqlite import SqliteStore
 from tests.contracts.suite import StoreContract, approving, do, is_whole, parked, parking
 from tests.contracts.suite_counters import CounterContract
@@ -116,14 +116,14 @@ async def test_too_many_waiting_writes_are_refused_and_not_applied(
     blocker.execute("begin immediate")
     first = asyncio.ensure_future(do(store, parking()))
     await asyncio.sleep(0.05)  # the writer now waits for the blocker
-    more = [asyncio.ensure_future(do(store, parking())) for _ in range(writing.MAX_WAITING)]
+    more = [asyncio.ensure_future(do(store, parking())) for _ in range(MAX_WAITING)]
     await asyncio.sleep(0)
     one_too_many = parking()
     with pytest.raises(Overloaded):
         await do(store, one_too_many)
     blocker.execute("rollback")
     blocker.close()
-    assert await asyncio.gather(first, *more) == [Applied()] * (writing.MAX_WAITING + 1)
+    assert await asyncio.gather(first, *more) == [Applied()] * (MAX_WAITING + 1)
     assert await store.approval(one_too_many.approval.id) is None
 
 

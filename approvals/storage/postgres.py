@@ -1,0 +1,269 @@
+"""The PostgreSQL engine: one writing session per process, a pool for reading and cold writes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
+
+from approvals.errors import Unavailable
+from approvals.storage import mapping
+from approvals.storage.postgres_counters import full
+from approvals.storage.postgres_operations import Told
+from approvals.storage.postgres_session import (
+    ANSWER_WITHIN,
+    CONNECT_WITHIN,
+    LOST,
+    SETTINGS,
+    Session,
+    heard,
+)
+from approvals.storage.postgres_statement import readable, storable
+from approvals.storage.postgres_writer import Writer
+from approvals.storage.reads import Enough, Reads, Row, Values, never
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from approvals.domain.limits import Charge
+    from approvals.ports import Answer, Delivery, KeyRecord, Operation
+    from approvals.storage.clock import DatabaseClock
+    from approvals.storage.driver import Connection, Pool, Record
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_WAIT = timedelta(seconds=10)
+READERS = 8
+READ_TRIES = 3
+
+
+class PostgresStore(Reads):
+    """Store and KeyStore over one PostgreSQL database, which any number of processes serve."""
+
+    def __init__(self, url: str, clock: DatabaseClock, pool: Pool) -> None:
+        """Use `PostgresStore.open`."""
+        self._pool = pool
+        self._reader = _Reader(pool)
+        super().__init__(self._reader, self._reader)
+        self._writer = Writer(Session(url, clock), clock)
+
+    @classmethod
+    async def open(cls, url: str, clock: DatabaseClock) -> PostgresStore:
+        """Connect, and learn the server's time. Raises Unavailable when it does not answer."""
+        try:
+            async with asyncio.timeout(2 * CONNECT_WITHIN.total_seconds()):
+                pool = await asyncpg.create_pool(
+                    url,
+                    min_size=1,
+                    max_size=READERS,
+                    timeout=CONNECT_WITHIN.total_seconds(),
+                    command_timeout=ANSWER_WITHIN.total_seconds(),
+                    server_settings=SETTINGS,
+                )
+                async with pool.acquire() as connection:
+                    await heard(connection, clock)
+        except (*LOST, asyncpg.PostgresError) as error:
+            raise Unavailable(f"The database cannot be reached: {error}") from error
+        return cls(url, clock, pool)
+
+    async def close(self) -> None:
+        """Write what waits, for as long as a write may take, and hang up."""
+        await self._writer.close(within=MAX_WAIT)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def apply(
+        self, operation: Operation, *, within: timedelta, background: bool = False
+    ) -> Answer:
+        return await self._writer.write(operation, within=within, background=background)
+
+    async def full(self, charges: Sequence[Charge], *, holder: str | None = None) -> Charge | None:
+        return await self._reader.run(lambda c: full(c, charges, holder or ""))
+
+    async def drop_counters(self, *, before: datetime) -> None:
+        await self._value("delete from counters where ends_at < $1", before)
+        await self._value("delete from reservations where ends_at < $1", before)
+
+    async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
+        return await self._number(_RENEW, process, lasts, config_hash)
+
+    async def leave(self, process: str) -> None:
+        await self._value("delete from processes where id = $1", process)
+
+    async def ask_reload(self) -> int:
+        return await self._number(_ASK_RELOAD)
+
+    async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
+        rows = await self._reader.run(lambda c: c.fetch(_LEASE, lease, limit))
+        return [mapping.delivery_of(row) for row in rows]
+
+    async def delivered(self, delivery_id: str) -> None:
+        await self._told(Told(delivery_id=delivery_id))
+
+    async def delivery_failed(self, delivery_id: str, *, error: str, retry_in: timedelta) -> None:
+        await self._told(Told(delivery_id=delivery_id, error=error, wait=retry_in))
+
+    async def add_key(self, record: KeyRecord) -> None:
+        row = {name: _bound(value) for name, value in mapping.key_row(record).items()}
+        places = ", ".join(f"${i}" for i in range(1, len(row) + 1))
+        sql = f"insert into keys ({', '.join(row)}) values ({places}) on conflict (id) do nothing"  # noqa: S608 (names only)
+        await self._value(sql, *row.values())
+
+    async def revoke_key(self, key_id: str, *, at: datetime) -> bool:
+        return bool(await self._value(_REVOKE, key_id, at))
+
+    async def set_starting_person(self, name: str, *, at: datetime) -> None:
+        sql = (
+            "insert into starting_people (name, created_at) values ($1, $2) on conflict do nothing"
+        )
+        await self._value(sql, name, at)
+
+    async def ping(self) -> None:
+        await self._value("select 1")
+
+    async def _told(self, told: Told) -> None:
+        await self._writer.write(told, within=MAX_WAIT, background=True)
+
+    async def _number(self, sql: str, *values: object) -> int:
+        return int(str(await self._value(sql, *values)))
+
+    async def _value(self, sql: str, *values: object) -> object:
+        return await self._reader.run(lambda c: c.fetchval(sql, *values))
+
+
+_RENEW = """
+with reloads as (select coalesce(max(value), 0) as n from epochs where name = 'reload'),
+renewed as (
+  insert into processes (id, started_at, alive_until, config_hash)
+  values ($1, clock_timestamp(), clock_timestamp() + $2::interval, $3)
+  on conflict (id) do update
+    set alive_until = excluded.alive_until, config_hash = excluded.config_hash
+)
+select n from reloads
+"""
+_ASK_RELOAD = """
+insert into epochs (name, value) values ('reload', 1)
+on conflict (name) do update set value = epochs.value + 1 returning value
+"""
+_REVOKE = """
+update keys set revoked_at = $2 where id = $1 and revoked_at is null returning true
+"""
+_LEASE = """
+update outbox set leased_until = clock_timestamp() + $1::interval
+where id in (
+  select o.id from outbox o
+  where o.done_at is null and o.due_at <= now()
+    and (o.leased_until is null or o.leased_until <= now())
+    and not exists (
+      select 1 from outbox e where e.approval_id = o.approval_id and e.channel = o.channel
+        and e.version < o.version and e.done_at is null
+    )
+  order by o.due_at limit $2 for update skip locked
+)
+returning id, approval_id, channel, kind, attempts
+"""
+
+
+class _Reader:
+    """Reads over the pool; what a lost connection could not answer is asked again."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def run(self, read: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `read` brings. Raises Unavailable when the database does not answer."""
+        for left in reversed(range(READ_TRIES)):
+            try:
+                async with asyncio.timeout(2 * ANSWER_WITHIN.total_seconds()):
+                    async with self._pool.acquire() as connection:
+                        return await read(connection)
+            except LOST as error:
+                if not left or isinstance(error, TimeoutError):
+                    raise Unavailable("The database does not answer.") from error
+            except asyncpg.PostgresError as error:
+                raise Unavailable("The database cannot be read.") from error
+        raise AssertionError
+
+    async def rows(self, query: sa.Select[Any], values: Values | None = None) -> Sequence[Row]:
+        asked = _compiled(query) if values is None else _constant(query)
+        found = await self.run(lambda c: c.fetch(asked.sql, *asked.bound(values or {})))
+        return [_row(record) for record in found]
+
+    async def approvals(
+        self, query: sa.Select[Any], values: Values | None = None, *, enough: Enough = never
+    ) -> Sequence[tuple[Row, Sequence[Row]]]:
+        asked = _with_decisions(query) if values is None else _constant_with_decisions(query)
+        bound = asked.bound(values or {})
+
+        async def read(connection: Connection) -> Sequence[tuple[Row, Sequence[Row]]]:
+            if enough is never:
+                return [_parts(record) for record in await connection.fetch(asked.sql, *bound)]
+            found = []
+            async with connection.transaction(readonly=True):
+                async for record in connection.cursor(asked.sql, *bound, prefetch=20):
+                    parts = _parts(record)
+                    if enough(parts[0]):
+                        break
+                    found.append(parts)
+            return found
+
+        return await self.run(read)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    sql: str
+    names: Sequence[str]
+    values: Mapping[str, object]
+
+    def bound(self, values: Values) -> list[object]:
+        given = {**self.values, **values}
+        return [_bound(given[name]) for name in self.names]
+
+
+_DIALECT: sa.Dialect = dialect.dialect()  # type: ignore[no-untyped-call]
+_DECISIONS = """(
+  select json_agg(row_to_json(d) order by d.seq) from decisions d where d.approval_id = approvals.id
+)"""
+
+
+def _compiled(query: sa.Select[Any]) -> _Compiled:
+    compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    return _Compiled(str(compiled), compiled.positiontup or (), compiled.params)
+
+
+def _with_decisions(query: sa.Select[Any]) -> _Compiled:
+    return _compiled(query.add_columns(sa.literal_column(_DECISIONS).label("decisions")))
+
+
+_constant = lru_cache(maxsize=None)(_compiled)
+_constant_with_decisions = lru_cache(maxsize=None)(_with_decisions)
+
+
+def _bound(value: object) -> object:
+    return storable(value) if isinstance(value, str) else value
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        name: readable(value) if isinstance(value, str) else value for name, value in record.items()
+    }
+
+
+def _parts(record: Record) -> tuple[Row, Sequence[Row]]:
+    row = dict(record.items())
+    made = json.loads(row.pop("decisions") or "[]")
+    return _row(row), [_row({**d, "at": datetime.fromisoformat(d["at"])}) for d in made]

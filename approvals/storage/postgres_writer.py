@@ -1,0 +1,265 @@
+"""Flushes: while one is being committed the next one gathers; no timer.
+
+A flush ends in a definite answer for each of its operations, however often the connection breaks:
+it is the same flush that is sent again, after what the broken session did is settled
+(`postgres_session`). An error of the server takes the whole flush back; then it is halved until the
+operation that causes it stands alone, and only its caller sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.domain.chain import NO_EVENTS, Head, link
+from approvals.errors import Unavailable, Undetermined
+from approvals.ports import Answer, Applied, Conflict, Freezing, Record, Thawing
+from approvals.storage import mapping
+from approvals.storage.postgres_counters import room_for
+from approvals.storage.postgres_operations import (
+    Rows,
+    Told,
+    Write,
+    answer_of,
+    charges_of,
+    row_of,
+    rows_of,
+)
+from approvals.storage.postgres_session import BETWEEN_TRIES, COLLIDED, LOST
+from approvals.storage.postgres_statement import PARTS, encoded, statement
+from approvals.storage.queue import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from approvals.domain.limits import Charge
+    from approvals.ports import Operation
+    from approvals.storage.clock import DatabaseClock
+    from approvals.storage.driver import Connection
+    from approvals.storage.driver import Record as Row
+    from approvals.storage.postgres_session import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One operation on its way. `sent`: the server may have it."""
+
+    operation: Operation | Told
+    row: str
+    future: asyncio.Future[Answer]
+    sent: bool = False
+    withdrawn: bool = False
+
+
+class Writer:
+    """Owns the writing session; every operation passes through here."""
+
+    def __init__(self, session: Session, clock: DatabaseClock) -> None:
+        self._session = session
+        self._clock = clock
+        self._waiting: Queue[Job] = Queue()
+        self._came = asyncio.Event()
+        self._heads: dict[str, Head] = {}
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="approvals-writer")
+
+    async def write(
+        self, operation: Operation | Told, *, within: timedelta, background: bool
+    ) -> Answer:
+        """The definite answer. Raises Overloaded, Unavailable (not applied) or Undetermined."""
+        if self._closing:
+            raise Unavailable("The database is closed.")
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        job = Job(operation, row_of(operation), future)
+        self._waiting.put(job, background=background)
+        self._came.set()
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            if job.sent:
+                raise Undetermined("The database has not answered in time.") from None
+            job.withdrawn = True
+            raise Unavailable("The database does not answer; nothing was changed.") from None
+
+    async def close(self, *, within: timedelta) -> None:
+        """Finish what waits, for as long as `within`."""
+        self._closing = True
+        self._came.set()
+        done, _ = await asyncio.wait({self._task}, timeout=within.total_seconds())
+        if not done:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._session.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            while group := self._waiting.take():
+                await self._settle(group)
+            if self._closing:
+                return
+
+    async def _settle(self, group: Sequence[Job]) -> None:
+        """Bring every job of the group to its answer."""
+        doubtful = False
+        while group := [job for job in group if not (job.withdrawn or job.future.done())]:
+            try:
+                connection = await self._session.connection()
+                if doubtful:
+                    group = await self._not_written(connection, group)
+                    doubtful = False
+                group = await self._flush(connection, group)
+            except LOST as error:
+                logger.warning("the database was lost (%r); the same writes again", error)
+                self._heads.clear()
+                self._session.broken()
+                doubtful = True
+                await asyncio.sleep(BETWEEN_TRIES.total_seconds())
+            except COLLIDED:
+                self._heads.clear()
+            except Exception as error:  # noqa: BLE001 (the edge: only the caller of the cause sees it)
+                self._heads.clear()
+                if len(group) == 1:
+                    _refuse(group[0], error)
+                    return
+                middle = len(group) // 2
+                await self._settle(group[:middle])
+                group = group[middle:]
+
+    async def _not_written(self, connection: Connection, group: Sequence[Job]) -> list[Job]:
+        """Answer what an earlier try has written; the others, of which nothing was."""
+        ids = [job.operation.op_id for job in group]
+        found = await connection.fetch("select id from events where id = any($1)", ids)
+        written = {row["id"] for row in found}
+        for job in group:
+            if job.operation.op_id in written:
+                _resolve(job, Applied())
+        return [job for job in group if not job.future.done()]
+
+    async def _flush(self, connection: Connection, group: Sequence[Job]) -> list[Job]:
+        """Write once; the jobs that must be submitted again."""
+        for job in group:
+            job.sent = True
+        writes: list[tuple[Job, Write]] = []
+        for job in group:
+            if isinstance(job.operation, Freezing | Thawing):
+                _resolve(job, await self._stop_or_go(connection, job.operation))
+            else:
+                writes.append((job, job.operation))
+        if any(charges_of(operation) for _, operation in writes):
+            return await self._with_room(connection, writes)
+        return self._answered(writes, *await self._write(connection, [o for _, o in writes], {}))
+
+    async def _with_room(
+        self, connection: Connection, writes: Sequence[tuple[Job, Write]]
+    ) -> list[Job]:
+        """A flush that takes from counters: two steps in one transaction."""
+        async with connection.transaction():
+            room = await room_for(connection, [operation for _, operation in writes])
+            kept = [n for n in range(len(writes)) if n not in room.refused]
+            taken = {kept.index(n): charges for n, charges in room.taken.items()}
+            going = [writes[n] for n in kept]
+            rows, answers = await self._write(connection, [o for _, o in going], taken)
+        for n, answer in room.refused.items():
+            _resolve(writes[n][0], answer)
+        return self._answered(going, rows, answers)
+
+    async def _write(
+        self,
+        connection: Connection,
+        operations: Sequence[Write],
+        taken: Mapping[int, Sequence[Charge]],
+    ) -> tuple[Rows, Sequence[Row]]:
+        if not operations:
+            return Rows(), []
+        await self._know_heads(connection, operations)
+        rows = rows_of(operations, self._heads, taken)
+        parts = [part for part in PARTS if rows.parts[part]]
+        asked = self._clock.elapsed()
+        answers = await connection.fetch(
+            statement(frozenset(parts)),
+            encoded(rows.ops),
+            *(encoded(rows.parts[part]) for part in parts),
+        )
+        self._clock.heard(answers[0]["at"], asked=asked)
+        return rows, answers
+
+    def _answered(
+        self, writes: Sequence[tuple[Job, Write]], rows: Rows, answers: Sequence[Row]
+    ) -> list[Job]:
+        """Tell everybody; the jobs of which nothing is written yet."""
+        again = []
+        for n, ((job, operation), row) in enumerate(zip(writes, answers, strict=True)):
+            answer = answer_of(operation, row)
+            if answer is None:
+                again.append(job)
+            else:
+                _resolve(job, answer)
+            if n in rows.heads and row["answer"] == "won":
+                stream, head = rows.heads[n]
+                self._heads[stream] = head
+        return again
+
+    async def _know_heads(self, connection: Connection, operations: Sequence[Write]) -> None:
+        """The newest event of each stream that is written to: only this process writes there."""
+        streams = {o.stream for o in operations if isinstance(o, Record)} - self._heads.keys()
+        if streams:
+            self._heads |= dict.fromkeys(streams, NO_EVENTS)
+            for row in await connection.fetch(_HEADS, list(streams)):
+                self._heads[row["stream"]] = Head(seq=row["seq"], hash=row["hash"])
+
+    async def _stop_or_go(self, connection: Connection, operation: Freezing | Thawing) -> Answer:
+        """A freeze begins or ends between all flushes, of every replica: those that have read the
+        old state are committed before, the others read the new one."""
+        async with connection.transaction():
+            await connection.execute("lock table freezes in access exclusive mode")
+            if await connection.fetch("select 1 from events where id = $1", operation.op_id):
+                return Applied()
+            if isinstance(operation, Freezing):
+                row = mapping.freeze_row(operation.freeze)
+                await connection.execute(_FREEZE, encoded([row]))
+            else:
+                ended = await connection.fetch(_THAW, operation.freeze_id)
+                if not ended:
+                    return Conflict()
+            self._heads.pop(operation.stream, None)
+            await self._know_heads(connection, [_record_of(operation)])
+            event = link(self._heads.pop(operation.stream), operation.stream, operation.fact)
+            await connection.execute(_EVENT, encoded([mapping.event_row(event)]))
+        return Applied()
+
+
+_HEADS = """
+select distinct on (e.stream) e.stream, e.seq, e.hash from events e
+where e.stream = any($1) order by e.stream, e.seq desc
+"""
+_FREEZE = "insert into freezes select * from json_populate_recordset(null::freezes, $1::json)"
+_EVENT = "insert into events select * from json_populate_recordset(null::events, $1::json)"
+_THAW = """
+update freezes set ended_at = clock_timestamp() where id = $1 and ended_at is null returning id
+"""
+
+
+def _record_of(operation: Freezing | Thawing) -> Record:
+    return Record(stream=operation.stream, fact=operation.fact)
+
+
+def _resolve(job: Job, answer: Answer) -> None:
+    if not job.future.done():
+        job.future.set_result(answer)
+
+
+def _refuse(job: Job, error: Exception) -> None:
+    logger.error("a write was refused", exc_info=error)
+    if not job.future.done():
+        refused = Unavailable("The database refused the write; nothing was changed.")
+        refused.__cause__ = error
+        job.future.set_exception(refused)
+        job.future.exception()  # whoever waited may be gone
