@@ -44,9 +44,10 @@ from approvals.service.release import Releases
 from approvals.service.rules import Rules
 from approvals.service.services import Services
 from approvals.service.waiting import Waiting
-from approvals.storage.clock import SystemClock, elapsed
-from approvals.storage.migrations import upgrade
-from approvals.storage.sqlite import SqliteStore
+from approvals.signals.polling import Polling
+from approvals.signals.redis import RedisSignals
+from approvals.storage.clock import elapsed
+from approvals.storage.opening import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -56,23 +57,12 @@ if TYPE_CHECKING:
 
     from approvals.config.settings import Settings
     from approvals.domain.rulebook import Rulebook
-    from approvals.ports import Store
+    from approvals.ports import Hints, Store
+    from approvals.storage.opening import Database
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
-
-
-@asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[SqliteStore]:
-    """The database, brought to this version's schema and held by this process."""
-    path = settings.database_path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    store = SqliteStore(path, SystemClock(), prepare=lambda: upgrade(f"sqlite:///{path}"))
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @asynccontextmanager
@@ -84,11 +74,11 @@ async def open_services(
 ) -> AsyncIterator[tuple[Services, Gateway]]:
     """Everything one process runs. For tests: `hold` stands before what agents' entries say,
     `wrap_store` between service and database."""
-    async with open_database(settings) as database:
-        store: Store = wrap_store(database) if wrap_store else database
+    async with opened(settings.database_url) as database:
+        store: Store = wrap_store(database.store) if wrap_store else database.store
         rules = _rules(settings, await starting_person(database, settings))
         keyring = Keyring(settings.secret_key or [_secret_beside(settings.database_path)])
-        services = _services(store, Identity(database, rules, SystemClock()), rules, keyring)
+        services = _services(settings, database, store, rules, keyring)
         await services.liveness.renew()
         await services.releases.recover()
         await services.approvals.expire_due()
@@ -103,6 +93,7 @@ async def open_services(
             await services.liveness.leave()
             await gateway.close()
             await pools.close()
+            await services.hints.close()
 
 
 def _rules(settings: Settings, starting_person: str | None) -> Rules:
@@ -117,10 +108,13 @@ def _rules(settings: Settings, starting_person: str | None) -> Rules:
     return Rules(read(), read)
 
 
-def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) -> Services:
-    clock, ids, waiting = SystemClock(), RandomIds(), Waiting(store)
+def _services(
+    settings: Settings, database: Database, store: Store, rules: Rules, keyring: Keyring
+) -> Services:
+    clock, ids, waiting = database.clock, RandomIds(), Waiting(store)
+    hints = _hints(settings.redis_url, waiting, keyring)
     process = f"prc_{secrets.token_hex(8)}"
-    approvals = Approvals(store=store, rules=rules, clock=clock, ids=ids, signals=waiting)
+    approvals = Approvals(store=store, rules=rules, clock=clock, ids=ids, signals=hints)
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
     gate = Gate(
         store=store,
@@ -130,7 +124,7 @@ def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) 
         keyring=keyring,
         clock=clock,
         ids=ids,
-        signals=waiting,
+        signals=hints,
     )
     liveness = Liveness(store=store, rules=rules, process=process, monotonic=elapsed)
     releases = Releases(
@@ -139,7 +133,7 @@ def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) 
         gate=gate,
         clock=clock,
         ids=ids,
-        signals=waiting,
+        signals=hints,
         liveness=liveness,
     )
     caller = CallerReleases(
@@ -149,23 +143,36 @@ def _services(store: Store, identity: Identity, rules: Rules, keyring: Keyring) 
         rules=rules,
         clock=clock,
         ids=ids,
-        signals=waiting,
+        signals=hints,
     )
     deliveries = Deliveries(store=store, rules=rules, clock=clock, channels={LOG: LogChannel()})
     return Services(
         rules=rules,
         store=store,
         clock=clock,
-        identity=identity,
+        identity=Identity(database.store, rules, clock),
         approvals=approvals,
         gate=gate,
         waiting=waiting,
+        hints=hints,
         releases=releases,
         caller=caller,
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
         liveness=liveness,
         deliveries=deliveries,
     )
+
+
+def _hints(url: str | None, waiting: Waiting, keyring: Keyring) -> Hints:
+    """Between replicas over Redis, where there is one; the name of the channel is theirs alone."""
+    if url is None:
+        return Polling(waiting.changed)
+    name = keyring.hash("hints", "channel").replace(":", "")[:24]
+    hints = RedisSignals(
+        url, channel=f"approvals:{name}", heard=waiting.changed, resync=waiting.poll
+    )
+    hints.start()
+    return hints
 
 
 def _pools() -> Pools:
@@ -249,20 +256,20 @@ class _McpEndpoint:
         await scope["app"].state.gateway(scope, receive, send)
 
 
-async def starting_person(database: SqliteStore, settings: Settings) -> str | None:
+async def starting_person(database: Database, settings: Settings) -> str | None:
     """The one person of a file that names nobody: made at once on loopback, elsewhere on demand."""
     if names_people(settings.config):
         return None
-    known = await database.starting_person()
+    known = await database.store.starting_person()
     if known is None and settings.on_loopback:
         return await make_starting_person(database)
     return known
 
 
-async def make_starting_person(database: SqliteStore) -> str:
+async def make_starting_person(database: Database) -> str:
     """Keep the operating system's user as the starting person."""
     name = re.sub(r"[^A-Za-z0-9._-]", "", getpass.getuser()) or "admin"
-    await database.set_starting_person(name, at=SystemClock().now())
+    await database.store.set_starting_person(name, at=database.clock.now())
     return name
 
 

@@ -377,8 +377,21 @@ class KeyStore(Protocol):
 class Signals(Protocol):
     """Hints that something changed. May lose messages: whoever waits also polls."""
 
-    def changed(self, approval_id: str) -> None:
-        """Tell everybody who waits for this approval."""
+    def changed(self, approval_id: str, version: int) -> None:
+        """Tell everybody who waits for this approval that it is at `version` now."""
+        ...
+
+
+class Hints(Signals, Protocol):
+    """Signals between the replicas of one deployment."""
+
+    @property
+    def state(self) -> str:
+        """How what happens on other replicas is learned now, in words."""
+        ...
+
+    async def close(self) -> None:
+        """Send and hear nothing more."""
         ...
 
 

@@ -117,7 +117,8 @@ class Postgres:
             timeout=600,
             **_unprivileged(),
         )
-        return done.stdout
+        said: str = done.stdout
+        return said
 
     def _await_start(self) -> None:
         assert self.process is not None

@@ -41,6 +41,7 @@ async def readyz(request: Request) -> Response:
                 "of_all": sorted(hashes),
             },
             "processes": len(processes),
+            "hints": use.hints.state,
             "unreadable": use.store.unreadable,
         }
     )

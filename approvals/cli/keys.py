@@ -49,16 +49,16 @@ def revoke(key_id: str, *, url: str | None, key: str | None) -> None:
 
 
 async def _first_admin(person: str | None, label: str) -> str:
-    from approvals.app import make_starting_person, open_database, starting_person
+    from approvals.app import make_starting_person, starting_person
     from approvals.config.load import load, names_people
     from approvals.config.settings import read_settings
     from approvals.domain.directory import Role
     from approvals.service.identity import Identity
     from approvals.service.rules import Rules
-    from approvals.storage.clock import SystemClock
+    from approvals.storage.opening import opened
 
     settings = read_settings()
-    async with open_database(settings) as database:
+    async with opened(settings.database_url) as database:
         starting = await starting_person(database, settings)
         if starting is None and not names_people(settings.config):
             starting = await make_starting_person(database)
@@ -67,6 +67,6 @@ async def _first_admin(person: str | None, label: str) -> str:
         chosen = person or (admins[0] if len(admins) == 1 else None)
         if chosen not in admins:
             raise NotFound(f"Give --person with one of the admins: {', '.join(admins) or 'none'}.")
-        identity = Identity(database, Rules(rulebook, lambda: rulebook), SystemClock())
+        identity = Identity(database.store, Rules(rulebook, lambda: rulebook), database.clock)
         _, key = await identity.first_key(chosen, label=label)
         return key

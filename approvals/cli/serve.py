@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ import uvicorn
 
 from approvals.app import create_app
 from approvals.cli.connection import read_state, write_state
+from approvals.cli.logs import configure
 from approvals.config.settings import read_settings
 from approvals.errors import ConfigurationInvalid, Unauthenticated
 
@@ -34,14 +33,7 @@ GRACE = 10
 def serve() -> None:
     """Read the settings and serve until a signal comes."""
     settings = read_settings()
-    logging.basicConfig(
-        level=settings.log_level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that is skipped is normal
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    configure(level=settings.log_level, as_json=settings.log_format == "json")
     with _listening(settings) as listening:
         asyncio.run(_serve(settings, listening))
 
@@ -127,7 +119,7 @@ class _Server(uvicorn.Server):
         write_state(url, key)
         for line in (
             f"approvals listens at {url}",
-            f"  database  {self._settings.database_url}",
+            f"  database  {self._settings.database_name}",
             f"  config    {self._settings.config or 'none'}",
             f"  servers   {', '.join(rulebook.servers) or 'none'}",
             f"  people    {', '.join(directory.people) or NOBODY}",

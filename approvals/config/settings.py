@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from approvals.errors import ConfigurationInvalid
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PREFIX = "APPROVALS_"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_FORMATS = ("text", "json")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_PORT = 65535
 
@@ -30,7 +32,9 @@ class Settings:
     config: Path | None = None
     secret_key: tuple[bytes, ...] = ()
     log_level: str = "INFO"
+    log_format: str = "text"
     upstream_timeout: timedelta = timedelta(seconds=60)
+    redis_url: str | None = None
 
     @property
     def on_loopback(self) -> bool:
@@ -38,9 +42,22 @@ class Settings:
         return self.host in _LOOPBACK
 
     @property
+    def on_sqlite(self) -> bool:
+        """Whether the database is a file that one process serves."""
+        return self.database_url.startswith("sqlite:///")
+
+    @property
     def database_path(self) -> Path:
         """The file of an SQLite database."""
         return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @property
+    def database_name(self) -> str:
+        """The database without its password."""
+        if self.on_sqlite:
+            return self.database_url
+        url = urlsplit(self.database_url)
+        return f"postgresql://{url.hostname}:{url.port or 5432}{url.path}"
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -59,6 +76,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise ConfigurationInvalid("the environment", problems)
     settings = Settings(**values)  # type: ignore[arg-type]
+    if not settings.on_sqlite and not settings.secret_key:
+        raise ConfigurationInvalid(
+            "the environment",
+            ["APPROVALS_SECRET_KEY is needed with PostgreSQL: all replicas share it"],
+        )
     return _with_config(settings)
 
 
@@ -92,9 +114,19 @@ def _with_config(settings: Settings) -> Settings:
 
 
 def _database_url(text: str) -> str:
+    if text.startswith("postgres://"):
+        text = text.replace("postgres://", "postgresql://", 1)
+    if text.startswith("postgresql://") and urlsplit(text).path.strip("/"):
+        return text
     if not text.startswith("sqlite:///") or len(text) == len("sqlite:///"):
-        raise ValueError("must be sqlite:///FILE; other databases are not supported yet")
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
     return text
+
+
+def _redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "valkey://", "valkeys://")):
+        raise ValueError("must be redis://HOST:PORT/NUMBER, or rediss:// for TLS")
+    return text.replace("valkey", "redis", 1) if text.startswith("valkey") else text
 
 
 def _port(text: str) -> int:
@@ -114,6 +146,12 @@ def _log_level(text: str) -> str:
     if text.upper() not in _LEVELS:
         raise ValueError(f"must be one of {', '.join(_LEVELS)}")
     return text.upper()
+
+
+def _log_format(text: str) -> str:
+    if text.lower() not in _FORMATS:
+        raise ValueError(f"must be one of {', '.join(_FORMATS)}")
+    return text.lower()
 
 
 def _seconds(text: str) -> timedelta:
@@ -140,5 +178,7 @@ _READ: dict[str, Callable[[str], object]] = {
     "config": Path,
     "secret_key": _secrets,
     "log_level": _log_level,
+    "log_format": _log_format,
     "upstream_timeout": _seconds,
+    "redis_url": _redis_url,
 }

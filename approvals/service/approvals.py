@@ -293,7 +293,7 @@ class Approvals:
     async def _apply(self, transition: Transition, *, background: bool = False) -> StoreAnswer:
         answer = await self._store.apply(transition, within=MAX_RESULT_WAIT, background=background)
         if isinstance(answer, Applied):
-            self._signals.changed(transition.after.id)
+            self._signals.changed(transition.after.id, transition.after.version)
         return answer
 
 

@@ -125,7 +125,7 @@ class CallerReleases:
                 return approval
             transition = self._finishing(approval, token, status, detail or _DETAIL[status])
             if isinstance(await self._store.apply(transition, within=MAX_RESULT_WAIT), Applied):
-                self._signals.changed(approval.id)
+                self._signals.changed(approval.id, transition.after.version)
                 return transition.after
         raise Overloaded("The call changes too fast. Try again.")
 
@@ -183,7 +183,7 @@ class CallerReleases:
                 await self._never_sent(transition.after, token)
                 raise NotApproved(GROUND_LOST)
             case Applied():
-                self._signals.changed(approval.id)
+                self._signals.changed(approval.id, transition.after.version)
                 return transition.after
             case Frozen(reason=reason):
                 raise CallsFrozen(f"Calls are frozen by an admin: {reason}")
@@ -194,7 +194,7 @@ class CallerReleases:
             taken, token, ReleaseStatus.NOT_SENT, "The policy changed before it was sent."
         )
         await self._store.apply(transition, within=MAX_RESULT_WAIT)
-        self._signals.changed(taken.id)
+        self._signals.changed(taken.id, transition.after.version)
 
     def _finishing(
         self, released: Approval, token: str, status: ReleaseStatus, detail: str

@@ -291,7 +291,7 @@ class Gate:
         )
         match await self._store.apply(parking, within=MAX_RESULT_WAIT):
             case Applied():
-                self._signals.changed(approval.id)
+                self._signals.changed(approval.id, approval.version)
                 return Held(approval=parking.approval, created=True)
             case Duplicate():
                 return None

@@ -11,7 +11,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from approvals.errors import ConfigurationInvalid
+from approvals.errors import ConfigurationInvalid, StoreFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,10 @@ class Liveness:
     async def leave(self) -> None:
         """Nothing is sent from here any more."""
         self._renewed_at = -FRESH.total_seconds()
-        await self._store.leave(self.process)
+        try:
+            await self._store.leave(self.process)
+        except StoreFailure:
+            logger.warning("the database was not told that this process ends; it will find out")
 
     async def _reload(self) -> None:
         try:

@@ -210,7 +210,7 @@ class Releases:
             raise
         match answer:
             case Applied():
-                self._signals.changed(approval.id)
+                self._signals.changed(approval.id, transition.after.version)
                 return transition.after
             case Frozen(reason=why):
                 return Release(approval=approval, refusal=frozen_meanwhile(approval, why))
@@ -237,7 +237,7 @@ class Releases:
             except StoreFailure:
                 logger.exception("the outcome of %s is not recorded yet", sent.id)
                 await asyncio.sleep(RECORD_AGAIN.total_seconds())
-        self._signals.changed(sent.id)
+        self._signals.changed(sent.id, transition.after.version)
         mine = came if isinstance(came, Answered) else None
         if isinstance(answer, Applied):
             return Release(approval=transition.after, answer=mine)
@@ -275,7 +275,7 @@ class Releases:
 
     async def _apply(self, transition: Transition) -> None:
         if isinstance(await self._store.apply(transition, within=MAX_RESULT_WAIT), Applied):
-            self._signals.changed(transition.after.id)
+            self._signals.changed(transition.after.id, transition.after.version)
 
     def _ended(self, approval_id: str, task: asyncio.Task[Release]) -> None:
         self._running.pop(approval_id, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from approvals.ports import Clock, Store
+    from approvals.ports import Clock, Hints, Store
     from approvals.service.approvals import Approvals
     from approvals.service.caller import CallerReleases
     from approvals.service.delivery import Deliveries
@@ -30,6 +30,7 @@ class Services:
     approvals: Approvals
     gate: Gate
     waiting: Waiting
+    hints: Hints
     releases: Releases
     caller: CallerReleases
     freezes: Freezes

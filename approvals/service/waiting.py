@@ -31,10 +31,11 @@ class Waiting:
         self._sleepers: defaultdict[str, dict[asyncio.Event, int]] = defaultdict(dict)
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def changed(self, approval_id: str) -> None:
-        """A hint: whoever waits for it reads it again."""
-        for sleeper in self._sleepers.get(approval_id, ()):
-            sleeper.set()
+    def changed(self, approval_id: str, version: int) -> None:
+        """A hint: whoever waits for it and has read an older version reads it again."""
+        for sleeper, read in self._sleepers.get(approval_id, {}).items():
+            if read < version:
+                sleeper.set()
 
     async def until(
         self, approval_id: str, done: Callable[[Approval], bool], *, within: timedelta
@@ -63,8 +64,9 @@ class Waiting:
         """The service is going down: everybody who waits is answered with how it stands now."""
         if not self.stopped.done():
             self.stopped.set_result(None)
-        for approval_id in self._sleepers:
-            self.changed(approval_id)
+        for sleepers in self._sleepers.values():
+            for sleeper in sleepers:
+                sleeper.set()
 
     @property
     def stopping(self) -> bool:
@@ -76,9 +78,7 @@ class Waiting:
         if not waiting:
             return
         for approval_id, version in (await self._store.versions(waiting)).items():
-            for sleeper, read in self._sleepers.get(approval_id, {}).items():
-                if read != version:
-                    sleeper.set()
+            self.changed(approval_id, version)
 
     async def _read(self, approval_id: str) -> Approval:
         approval = await self._store.approval(approval_id)

@@ -8,14 +8,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
+from approvals.errors import Unavailable
 from approvals.storage.tables import Table
 
 if TYPE_CHECKING:
@@ -60,7 +64,10 @@ def differences(url: str) -> list[object]:
 
 
 def _run(url: str, work: Callable[[sa.Connection], T]) -> T:
-    """Do it on a connection, in one transaction. Not for use inside a running event loop."""
+    """Do it on a connection, in one transaction. Not for use inside a running event loop.
+
+    Raises Unavailable.
+    """
     if not url.startswith("postgresql://"):
         with _sqlite(url) as connection:
             return work(connection)
@@ -70,14 +77,16 @@ def _run(url: str, work: Callable[[sa.Connection], T]) -> T:
         return work(connection)
 
     async def run() -> T:
-        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
-        try:
-            async with engine.begin() as connection:
-                return await connection.run_sync(locked)
-        finally:
-            await engine.dispose()
+        engine = create_async_engine(
+            "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+        )
+        async with engine.begin() as connection:
+            return await connection.run_sync(locked)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"The database cannot be reached or migrated: {error}") from error
 
 
 @contextmanager

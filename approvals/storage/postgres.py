@@ -85,6 +85,10 @@ class PostgresStore(Reads):
         except TimeoutError:
             self._pool.terminate()
 
+    async def is_busy(self) -> bool:
+        """Whether any session on the database is inside a transaction."""
+        return bool(await self._number(_BUSY))
+
     async def apply(
         self, operation: Operation, *, within: timedelta, background: bool = False
     ) -> Answer:
@@ -144,6 +148,10 @@ class PostgresStore(Reads):
         return await self._reader.run(lambda c: c.fetchval(sql, *values))
 
 
+_BUSY = """
+select count(*) from pg_stat_activity
+where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()
+"""
 _RENEW = """
 with reloads as (select coalesce(max(value), 0) as n from epochs where name = 'reload'),
 renewed as (

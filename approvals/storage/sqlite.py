@@ -80,7 +80,7 @@ class SqliteStore(Reads):
             await reader.close()
         self._lock.close()
 
-    def is_busy(self) -> bool:
+    async def is_busy(self) -> bool:
         """Whether any connection is inside a transaction."""
         return any(c.in_transaction for c in self._connections())
 

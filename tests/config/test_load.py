@@ -222,8 +222,11 @@ def test_settings_come_from_the_environment_and_all_problems_are_said(tmp_path: 
             "APPROVALS_PUBLIC_URL": "https://a.example/",
             "APPROVALS_CONFIG": str(tmp_path / "x.yaml"),
             "APPROVALS_LOG_LEVEL": "debug",
+            "APPROVALS_LOG_FORMAT": "JSON",
+            "APPROVALS_REDIS_URL": "valkeys://cache/0",
         }
     )
+    assert (settings.log_format, settings.redis_url) == ("json", "rediss://cache/0")
     assert settings.database_path == Path("x.db")
     assert not settings.on_loopback
     assert settings.secret_key == (b"a" * 32, b"b" * 40)
@@ -466,3 +469,16 @@ channels:
     book = load(path, starting_person=None, environ=environ)
     assert book.channels == ("log", "webhook:ops", "slack:#trading-approvals")
     assert len(book.missing) == 3
+
+
+def test_postgresql_needs_the_secret_that_all_replicas_share() -> None:
+    url = "postgres://me:hidden@db:5433/approvals?sslmode=require"
+    with pytest.raises(ConfigurationInvalid, match="APPROVALS_SECRET_KEY"):
+        read_settings({"APPROVALS_DATABASE_URL": url})
+    settings = read_settings({"APPROVALS_DATABASE_URL": url, "APPROVALS_SECRET_KEY": "a" * 32})
+    assert settings.database_url.startswith("postgresql://me:hidden@db:5433/approvals?")
+    assert settings.database_name == "postgresql://db:5433/approvals"
+    assert not settings.on_sqlite
+    for wrong in ("postgresql://db", "mysql://db/x", "sqlite:///"):
+        with pytest.raises(ConfigurationInvalid, match="DATABASE_URL must be"):
+            read_settings({"APPROVALS_DATABASE_URL": wrong})

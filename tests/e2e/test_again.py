@@ -14,7 +14,7 @@ from approvals.ports import Answer, Operation
 from tests.e2e.killable import kind_of
 from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
 both_eras = pytest.mark.parametrize("era", ERAS)
 ACT = ("act", {"what": "x"})
 SHORT = timedelta(milliseconds=250)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.world import ERAS, policy, text, world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
 both_eras = pytest.mark.parametrize("era", ERAS)
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.upstream import arguments_in
 from tests.e2e.world import World, world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
 
 HOSTILE = {
     "duplicate keys": '{"what":"a","what":"b"}',

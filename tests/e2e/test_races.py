@@ -14,7 +14,7 @@ import pytest
 from approvals.domain.states import Status
 from tests.e2e.world import World, text, world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
 
 
 async def test_of_200_people_deciding_at_once_one_wins_and_the_others_hear_who(
@@ -96,7 +96,7 @@ async def test_500_different_calls_are_held_at_once_and_all_released_after_their
             while await _count(w, Status.PENDING) < 500:
                 await asyncio.sleep(0.1)
         assert w.upstream.calls == 0
-        assert not w.services.store.is_busy()  # type: ignore[attr-defined]
+        assert not await w.services.store.is_busy()  # type: ignore[attr-defined]
         await _approve_all(w)
         results = await asyncio.gather(*calls.values())
         assert [text(r) for r in results] == [f"did call {n} 0" for n in range(500)]

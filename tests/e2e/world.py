@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ class World:
     upstream: Upstream
     services: Services
     url: str
+    people_url: str
     keys: dict[str, str]
     http: httpx2.AsyncClient
     app: Any = field(repr=False)
@@ -69,11 +71,12 @@ class World:
     async def rest(
         self, method: str, path: str, *, by: str, json_body: object = None, **more: Any
     ) -> httpx2.Response:
-        """One REST request with somebody's key."""
+        """One REST request with somebody's key, agents and people each to their replica."""
         key = {"authorization": f"Bearer {self.keys[by]}"} if self.keys[by] else {}
         headers = {**key, **more.pop("headers", {})}
+        url = self.people_url if by in PEOPLE else self.url
         return await self.http.request(
-            method, f"{self.url}{path}", headers=headers, json=json_body, **more
+            method, f"{url}{path}", headers=headers, json=json_body, **more
         )
 
     async def create(self, arguments: dict[str, object], **more: Any) -> httpx2.Response:
@@ -153,6 +156,8 @@ class Slowed:
         return answer
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked for while a copy is made
+            raise AttributeError(name)
         return getattr(self._store, name)
 
 
@@ -171,30 +176,55 @@ async def world(
 ) -> AsyncIterator[World]:
     """A running world; entering again with the same folder is a restart on the same database.
 
-    `more` are further keys of approvals.yaml.
+    `more` are further keys of approvals.yaml. Where the folder says so (`deployed`), there are two
+    replicas on PostgreSQL: agents use the one, people the other.
     """
     upstream = upstream or Upstream()
     async with served(upstream.app()) as upstream_url:
-        settings = Settings(
-            database_url=f"sqlite:///{folder}/test.db",
-            config=configured(
-                folder,
-                f"{upstream_url}/mcp",
-                document=document,
-                people=people,
-                timeout=timeout,
-                more=more,
-            ),
-            secret_key=(b"s" * 32,),
-            upstream_timeout=upstream_timeout,
+        config = configured(
+            folder,
+            f"{upstream_url}/mcp",
+            document=document,
+            people=people,
+            timeout=timeout,
+            more=more,
         )
+        settings = settings_in(folder, config=config, upstream_timeout=upstream_timeout)
         app = create_app(settings, hold=hold, wrap_store=wrap_store)
-        async with served(app) as url, _http() as http:
+        async with AsyncExitStack() as stack:
+            url = people_url = await stack.enter_async_context(served(app))
+            if not settings.on_sqlite:
+                other = create_app(settings, hold=hold, wrap_store=copy(wrap_store))
+                people_url = await stack.enter_async_context(served(other))
             services: Services = app.state.services
-            keys = await keys_for(services)
             yield World(
-                upstream=upstream, services=services, url=url, keys=keys, http=http, app=app
+                upstream=upstream,
+                services=services,
+                url=url,
+                people_url=people_url,
+                keys=await keys_for(services),
+                http=await stack.enter_async_context(_http()),
+                app=app,
             )
+
+
+def deployed(folder: Path, *, database_url: str, redis_url: str | None) -> None:
+    """The worlds in this folder use these servers."""
+    said = json.dumps({"database_url": database_url, "redis_url": redis_url})
+    (folder / "deployment.json").write_text(said)
+
+
+def settings_in(folder: Path, *, config: Path, upstream_timeout: timedelta) -> Settings:
+    """The settings of a replica in this folder."""
+    deployment = folder / "deployment.json"
+    said = json.loads(deployment.read_text()) if deployment.exists() else {}
+    return Settings(
+        database_url=said.get("database_url", f"sqlite:///{folder}/test.db"),
+        redis_url=said.get("redis_url"),
+        config=config,
+        secret_key=(b"s" * 32,),
+        upstream_timeout=upstream_timeout,
+    )
 
 
 def configured(

@@ -55,7 +55,7 @@ async def test_a_hint_wakes_whoever_waits() -> None:
     waiting = Waiting(store)
     tasks = [await started(waiting, store) for _ in range(3)]
     store.move()
-    waiting.changed(store.row.id)
+    waiting.changed(store.row.id, 2)
     for task in tasks:
         assert (await asyncio.wait_for(task, 5)).version == 2
 

@@ -1,0 +1,1 @@
+"""How replicas tell each other that something changed. Hints only: they may be lost."""

@@ -1,0 +1,29 @@
+"""Where the worlds run: one process on SQLite, or two replicas on PostgreSQL and Valkey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.world import deployed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers import Valkey
+
+
+@pytest.fixture(params=["sqlite", "replicas"])
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Run the test twice; `replicas`: agents are on one of two, people on the other."""
+    kind: str = request.param
+    if kind == "replicas":
+        request.getfixturevalue("replicas")
+    return kind
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, postgres_url: str, valkey_server: Valkey) -> None:
+    """The worlds of this test are two replicas."""
+    deployed(tmp_path, database_url=postgres_url, redis_url=valkey_server.url)
