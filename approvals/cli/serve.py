@@ -16,9 +16,10 @@ from approvals.cli.connection import read_state, write_state
 from approvals.cli.logs import configure
 from approvals.config.settings import read_settings
 from approvals.errors import ConfigurationInvalid, Unauthenticated
+from approvals.protocol import BoundedHttp
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from fastapi import FastAPI
 
@@ -34,19 +35,34 @@ def serve() -> None:
     """Read the settings and serve until a signal comes."""
     settings = read_settings()
     configure(level=settings.log_level, as_json=settings.log_format == "json")
-    with _listening(settings) as listening:
-        asyncio.run(_serve(settings, listening))
+    with (
+        _listening(settings) as listening,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_serve(settings, listening))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _listening(settings: Settings) -> socket.socket:
     """The socket, taken before anything is written. Raises ConfigurationInvalid."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        made = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         why = f"cannot listen on {settings.host} port {settings.port} ({error.strerror})"
         hint = "set APPROVALS_HOST and APPROVALS_PORT"
         raise ConfigurationInvalid("the address", [f"{why}; {hint}"]) from None
+    # asyncio does so for sockets it makes; without it each answer waits 40 ms for an ACK
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
@@ -66,6 +82,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         app,
         lifespan="off",
         log_config=None,
+        http=BoundedHttp,
         access_log=False,
         proxy_headers=False,
         server_header=False,

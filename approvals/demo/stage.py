@@ -15,6 +15,7 @@ from approvals.app import create_app
 from approvals.client import Client
 from approvals.config.settings import Settings
 from approvals.demo.exchange import Exchange
+from approvals.protocol import BoundedHttp
 from approvals.service.identity import PersonPrincipal
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app, http=BoundedHttp, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        )
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:

@@ -29,4 +29,5 @@ def new_key(prefix: str) -> str:
 
 
 def _word() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(16))
+    number = secrets.randbits(80)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(0, 80, 5))
