@@ -155,7 +155,9 @@ class StoreContract:
     async def test_what_is_parked_is_read_back_exactly(self, store: Engine) -> None:
         odd: dict[str, Json] = {"a": "\0\u202e é", "n": 10**40, "deep": {"list": [1, None, True]}}
         asked = await parked(
-            store, call=call(odd, justification="because", session="s"), message="Ask."
+            store,
+            call=call(odd, justification="because\0", session="s"),
+            message="\0Ask \U0010ffff0\\u0000.",
         )
         assert await store.approval(asked.id) == asked
         assert await is_whole(store, asked)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.world import deployed
+from tests.e2e.deployment import deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +15,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["sqlite", "replicas"])
-def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def deployment(request: pytest.FixtureRequest) -> str:
     """Run the test twice; `replicas`: agents are on one of two, people on the other."""
     kind: str = request.param
     if kind == "replicas":
         request.getfixturevalue("replicas")
+    return kind
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Run the test with processes on SQLite, and in `make test-all` on PostgreSQL as well."""
+    kind: str = request.param
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        deployed(tmp_path, database_url=url, redis_url=None)
     return kind
 
 

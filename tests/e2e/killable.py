@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from approvals.app import create_app
-from approvals.config.settings import Settings
 from approvals.ports import Freezing, GiveBack, Record, Reserve, Thawing
+from tests.e2e.deployment import settings_in
 
 if TYPE_CHECKING:
     from approvals.ports import Answer, Operation, Store
@@ -59,11 +59,8 @@ def kind_of(operation: Operation) -> str:
 
 def main() -> None:
     folder, port, point = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    settings = Settings(
-        database_url=f"sqlite:///{folder}/test.db",
-        config=folder / "approvals.yaml",
-        secret_key=(b"s" * 32,),
-        upstream_timeout=timedelta(seconds=20),
+    settings = settings_in(
+        folder, config=folder / "approvals.yaml", upstream_timeout=timedelta(seconds=20)
     )
     app = create_app(
         settings,

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import sqlite3
 import sys
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,15 +21,19 @@ from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 
 from approvals.app import open_services
-from approvals.config.settings import Settings
 from approvals.demo.stage import served
+from approvals.storage.opening import opened
+from tests.e2e.deployment import settings_in
 from tests.e2e.upstream import Upstream
 from tests.e2e.world import configured, keys_for, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.anyio
+    from approvals.storage.postgres import PostgresStore
+    from approvals.storage.sqlite import SqliteStore
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 ROOT = Path(__file__).parent.parent.parent
 ACT = ("act", {"what": "x"})
 
@@ -42,6 +45,14 @@ class Killed:
     folder: Path
     upstream: Upstream
     keys: dict[str, str]
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[SqliteStore | PostgresStore]:
+        """The database while no service runs."""
+        config = self.folder / "approvals.yaml"
+        settings = settings_in(self.folder, config=config, upstream_timeout=timedelta(seconds=20))
+        async with opened(settings.database_url) as database:
+            yield database.store
 
     @asynccontextmanager
     async def service(self, point: str) -> AsyncIterator[Service]:
@@ -86,6 +97,15 @@ class Service:
         ]
         return found
 
+    async def outcome(self) -> str:
+        """How the release ended. On PostgreSQL a dead process is given up after 15 seconds."""
+        async with asyncio.timeout(25):
+            while True:
+                [approval] = await self.approvals()
+                if approval["release"]["status"] != "sent":
+                    return str(approval["release"]["status"])
+                await asyncio.sleep(0.1)
+
     async def pending(self) -> dict[str, Any]:
         async with asyncio.timeout(20):
             while True:
@@ -118,9 +138,7 @@ async def prepared(
     upstream = Upstream()
     async with served(upstream.app()) as url:
         config = configured(folder, f"{url}/mcp", document=document, timeout=timeout)
-        settings = Settings(
-            database_url=f"sqlite:///{folder}/test.db", config=config, secret_key=(b"s" * 32,)
-        )
+        settings = settings_in(folder, config=config, upstream_timeout=timedelta(seconds=20))
         async with open_services(settings) as (services, _):
             keys = await keys_for(services)
         yield Killed(folder, upstream, keys)
@@ -197,8 +215,7 @@ async def test_killed_between_sending_and_recording_the_outcome_is_unknown_and_n
         await run_until_killed(killed, point)
         assert killed.upstream.calls == ran
         async with killed.service("never") as service:
-            [approval] = await service.approvals()
-            assert approval["release"]["status"] == "outcome_unknown"
+            assert await service.outcome() == "outcome_unknown"
             told = await service.call()
             assert told.startswith("OUTCOME UNKNOWN: the call was approved and sent")
             assert killed.upstream.calls == ran
@@ -261,8 +278,7 @@ async def test_what_became_overdue_while_the_service_was_dead_expires_at_the_nex
             assert approval["status"] == "expired"
             refused = await service.approve(approval)
             assert refused["code"] == "expired"
-        with closing(sqlite3.connect(tmp_path / "test.db")) as database:
-            rows = database.execute("select status from approvals").fetchall()
-            kinds = database.execute("select type from events where stream like 'apr_%'")
-            assert (rows, kinds.fetchall()) == ([("expired",)], [("parked",), ("expired",)])
+        async with killed.store() as store:
+            events = await store.events(approval["id"])
+            assert [event.fact.type for event in events] == ["parked", "expired"]
         assert killed.upstream.calls == 0

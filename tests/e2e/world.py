@@ -15,10 +15,10 @@ from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 
 from approvals.app import create_app
-from approvals.config.settings import Settings
 from approvals.demo.stage import served
 from approvals.domain.directory import Assurance, Role
 from approvals.service.identity import PersonPrincipal
+from tests.e2e.deployment import settings_in
 from tests.e2e.killable import kind_of
 from tests.e2e.upstream import Upstream
 
@@ -206,25 +206,6 @@ async def world(
                 http=await stack.enter_async_context(_http()),
                 app=app,
             )
-
-
-def deployed(folder: Path, *, database_url: str, redis_url: str | None) -> None:
-    """The worlds in this folder use these servers."""
-    said = json.dumps({"database_url": database_url, "redis_url": redis_url})
-    (folder / "deployment.json").write_text(said)
-
-
-def settings_in(folder: Path, *, config: Path, upstream_timeout: timedelta) -> Settings:
-    """The settings of a replica in this folder."""
-    deployment = folder / "deployment.json"
-    said = json.loads(deployment.read_text()) if deployment.exists() else {}
-    return Settings(
-        database_url=said.get("database_url", f"sqlite:///{folder}/test.db"),
-        redis_url=said.get("redis_url"),
-        config=config,
-        secret_key=(b"s" * 32,),
-        upstream_timeout=upstream_timeout,
-    )
 
 
 def configured(

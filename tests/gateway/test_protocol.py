@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 async def answered(scope: Scope, receive: Receive, send: Send) -> None:
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
-    )  # type: ignore[operator]
-    await send({"type": "http.response.body", "body": b"ok"})  # type: ignore[operator]
+    )
+    await send({"type": "http.response.body", "body": b"ok"})
 
 
 async def closed_after(url: str, start: bytes, piece: bytes, most: int) -> int:

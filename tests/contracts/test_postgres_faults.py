@@ -1,0 +1,284 @@
+"""The PostgreSQL engine never answers from doubt: cut connections, restarts, poison, replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from approvals.domain.states import Approval
+from approvals.errors import Overloaded, Unavailable, Undetermined
+from approvals.ports import Answer, Applied, Conflict, Full, Reserve
+from approvals.storage.clock import DatabaseClock
+from approvals.storage.migrations import upgrade
+from approvals.storage.postgres import PostgresStore
+from approvals.storage.queue import MAX_WAITING
+from tests.contracts.suite import approving, denying, do, is_whole, parked, parking
+from tests.contracts.suite_counters import charge, freeze, run
+from tests.faults.proxy import Proxy, proxy
+from tests.servers import DURABLE, Postgres, postgres
+
+if TYPE_CHECKING:
+    from approvals.domain.states import Parking, Transition
+
+pytestmark = pytest.mark.anyio
+LONG = timedelta(seconds=30)
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgres]:
+    """A durable server of this test alone, which it may kill."""
+    with postgres(settings=DURABLE) as server:
+        upgrade(server.url())
+        yield server
+
+
+@pytest.fixture
+async def network(postgres_server: Postgres) -> AsyncIterator[Proxy]:
+    async with proxy(postgres_server.port) as made:
+        yield made
+
+
+@pytest.fixture
+async def store(
+    network: Proxy, postgres_server: Postgres, postgres_url: str
+) -> AsyncIterator[PostgresStore]:
+    """A store whose connections all go through `network`."""
+    url = postgres_url.replace(f":{postgres_server.port}/", f":{network.port}/")
+    engine = await PostgresStore.open(url, DatabaseClock())
+    yield engine
+    network.go()
+    network.lose_answers_to(None)
+    await engine.close()
+
+
+@pytest.fixture
+async def replica(store: PostgresStore, postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """Another process on the same database, by the straight way."""
+    engine = await PostgresStore.open(postgres_url, DatabaseClock())
+    yield engine
+    await engine.close()
+
+
+async def test_a_write_whose_answer_was_lost_is_answered_from_what_the_database_has(
+    store: PostgresStore, network: Proxy
+) -> None:
+    asked = await parked(store)
+    step = approving(asked)
+    network.lose_answers_to(step.op_id.encode())
+    prepared = asyncio.create_task(store.apply(step, within=LONG))
+    await _until(lambda: network.answers_lost > 0)
+    network.lose_answers_to(None)
+    assert await prepared == Applied()
+    assert await is_whole(store, step.after)
+
+
+async def test_connections_cut_at_any_moment_lose_and_double_nothing(
+    store: PostgresStore, network: Proxy
+) -> None:
+    made = [parking() for _ in range(300)]
+    steps = [approving(one.approval) for one in made]
+
+    async def live(one: Parking, step: Transition) -> tuple[Answer, Answer]:
+        return await store.apply(one, within=LONG), await store.apply(step, within=LONG)
+
+    lives = asyncio.gather(*(live(*both) for both in zip(made, steps, strict=True)))
+    for n in range(25):
+        await asyncio.sleep(0.003 * n)
+        network.cut()
+    assert await lives == [(Applied(), Applied())] * 300
+    for step in steps:
+        assert await is_whole(store, step.after)
+
+
+async def test_records_reservations_and_freezes_survive_cut_connections_once(
+    store: PostgresStore, network: Proxy
+) -> None:
+    one = charge(max_=40)
+    records = [run(one) for _ in range(60)]
+    tasks = asyncio.gather(*(store.apply(record, within=LONG) for record in records))
+    for _ in range(8):
+        await asyncio.sleep(0.01)
+        network.cut()
+    answers = await tasks
+    assert answers.count(Applied()) == 40
+    assert answers.count(Full(charge=one)) == 20
+    assert [event.seq for event in await store.events("prc_1")] == list(range(1, 41))
+    assert await do(store, Reserve(holder="late", charges=(one,))) == Full(charge=one)
+    made = freeze(agent="bot")
+    freezing = asyncio.create_task(store.apply(made, within=LONG))
+    network.cut()
+    assert await freezing == Applied()
+    assert await store.freezes() == [made.freeze]
+
+
+async def test_an_abandoned_backend_cannot_commit_after_the_answer(
+    store: PostgresStore, network: Proxy, postgres_url: str
+) -> None:
+    """The old session waits behind a lock when its connection breaks: it is ended first."""
+    asked = await parked(store)
+    blocker = await asyncpg.connect(postgres_url)
+    blocking = blocker.transaction()
+    await blocking.start()
+    await blocker.execute("select 1 from approvals where id = $1 for update", asked.id)
+    step = approving(asked)
+    writing = asyncio.create_task(store.apply(step, within=LONG))
+    await asyncio.sleep(0.2)
+    network.cut()
+    other = denying(asked)
+    await asyncio.sleep(0.2)
+    await blocking.rollback()
+    await blocker.close()
+    assert await writing == Applied()
+    assert await do(store, other) == Conflict()
+    assert await is_whole(store, step.after)
+
+
+async def test_a_row_somebody_else_has_locked_harms_only_its_own_caller(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    stuck, free = await parked(store), [await parked(store) for _ in range(10)]
+    blocker = await asyncpg.connect(postgres_url)
+    async with blocker.transaction():
+        await blocker.execute("select 1 from approvals where id = $1 for update", stuck.id)
+        steps = [approving(one) for one in (*free[:5], stuck, *free[5:])]
+        answers = await asyncio.gather(
+            *(store.apply(step, within=LONG) for step in steps), return_exceptions=True
+        )
+        assert isinstance(answers.pop(5), Unavailable)
+        assert answers == [Applied()] * 10
+    await blocker.close()
+    assert await is_whole(store, stuck)
+    assert await do(store, approving(stuck)) == Applied()
+
+
+async def test_a_server_that_does_not_answer_refuses_what_was_not_sent_and_settles_what_was(
+    store: PostgresStore, network: Proxy
+) -> None:
+    asked = await parked(store)
+    network.stop()
+    step = approving(asked)
+    first = asyncio.create_task(store.apply(step, within=timedelta(seconds=0.5)))
+    await asyncio.sleep(0.1)
+    late = parking()
+    with pytest.raises(Unavailable):
+        await store.apply(late, within=timedelta(seconds=0.2))
+    with pytest.raises(Undetermined):
+        await first
+    network.go()
+    assert await store.apply(step, within=LONG) == Applied()
+    assert await is_whole(store, step.after)
+    assert await store.approval(late.approval.id) is None
+
+
+async def test_too_many_waiting_writes_are_refused(store: PostgresStore, network: Proxy) -> None:
+    await parked(store)
+    network.stop()
+    soon = timedelta(seconds=1)
+    waiting = [
+        asyncio.create_task(store.apply(parking(), within=soon)) for _ in range(MAX_WAITING + 256)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await store.apply(parking(), within=soon)
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_server_that_dies_and_comes_back_has_everything_it_acknowledged(
+    own_server: Postgres,
+) -> None:
+    store = await PostgresStore.open(own_server.url(), DatabaseClock())
+    kept: list[Approval] = []
+
+    async def keep_on() -> None:
+        while len(kept) < 400:
+            made = parking()
+            if await store.apply(made, within=LONG) == Applied():
+                kept.append(made.approval)
+
+    writers = [asyncio.create_task(keep_on()) for _ in range(20)]
+    for _ in range(2):
+        await _until(lambda: len(kept) >= 100)
+        await asyncio.to_thread(own_server.stop, "immediate")
+        await asyncio.to_thread(own_server.start)
+    await asyncio.gather(*writers)
+    for approval in kept:
+        assert await is_whole(store, approval)
+    await store.close()
+
+
+async def test_two_replicas_deciding_the_same_calls_in_opposite_order_have_one_winner_each(
+    store: PostgresStore, replica: PostgresStore
+) -> None:
+    asked = [await parked(store) for _ in range(100)]
+    here = [store.apply(approving(one), within=LONG) for one in asked]
+    there = [replica.apply(denying(one), within=LONG) for one in reversed(asked)]
+    answers = await asyncio.gather(*here, *there)
+    assert answers.count(Applied()) == 100
+    assert answers.count(Conflict()) == 100
+    for one in asked:
+        found = await replica.approval(one.id)
+        assert found is not None
+        assert await is_whole(store, found)
+
+
+async def test_ten_replicas_take_exactly_what_a_counter_has(
+    store: PostgresStore, replica: PostgresStore
+) -> None:
+    one = charge(max_=10)
+    answers = await asyncio.gather(
+        *(
+            (store, replica)[n % 2].apply(Reserve(holder=f"h{n}", charges=(one,)), within=LONG)
+            for n in range(50)
+        )
+    )
+    assert answers.count(Applied()) == 10
+    assert answers.count(Full(charge=one)) == 40
+
+
+async def test_the_same_call_asked_on_two_replicas_at_once_is_parked_once(
+    store: PostgresStore, replica: PostgresStore
+) -> None:
+    made = [parking("k:same") for _ in range(20)]
+    answers = await asyncio.gather(
+        *((store, replica)[n % 2].apply(one, within=LONG) for n, one in enumerate(made))
+    )
+    assert answers.count(Applied()) == 1
+    winner = made[answers.index(Applied())].approval.id
+    assert {getattr(answer, "existing_id", winner) for answer in answers} == {winner}
+
+
+async def test_a_freeze_on_one_replica_stops_the_next_write_on_the_other(
+    store: PostgresStore, replica: PostgresStore
+) -> None:
+    racing = [asyncio.create_task(store.apply(parking(), within=LONG)) for _ in range(50)]
+    made = freeze()
+    assert await replica.apply(made, within=LONG) == Applied()
+    await asyncio.gather(*racing)
+    assert await do(store, parking()) != Applied()
+
+
+async def test_a_unique_violation_in_the_middle_of_a_full_flush_harms_only_its_caller(
+    store: PostgresStore,
+) -> None:
+    first = await parked(store)
+    [event] = await store.events(first.id)
+    made = [parking() for _ in range(200)]
+    made[117] = replace(made[117], event=event)
+    answers = await asyncio.gather(
+        *(store.apply(one, within=LONG) for one in made), return_exceptions=True
+    )
+    assert isinstance(answers.pop(117), Unavailable)
+    assert answers == [Applied()] * 199
+
+
+async def _until(so: object) -> None:
+    assert callable(so)
+    async with asyncio.timeout(20):
+        while not so():
+            await asyncio.sleep(0.005)
