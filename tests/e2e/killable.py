@@ -1,7 +1,8 @@
 """A server that kills itself (SIGKILL) at a named point; started as a process by the tests.
 
 `python -m tests.e2e.killable FOLDER PORT POINT`: POINT is `before:TYPE` or `after:TYPE`, where TYPE
-is the audit event of an operation (parked, approved, sent, succeeded, …), or `never`.
+is the audit event of an operation (parked, approved, sent, succeeded, …), or `never`; `stop:TYPE`
+stops it there (SIGSTOP) until somebody lets it go on.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class KillingStore:
         if hit and self._when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         answer = await self._store.apply(operation, within=within, background=background)
-        if hit and self._when == "after":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if hit and self._when in {"after", "stop"}:
+            os.kill(os.getpid(), signal.SIGKILL if self._when == "after" else signal.SIGSTOP)
         return answer
 
     def __getattr__(self, name: str) -> Any:

@@ -49,7 +49,8 @@ class Storm:
         """Agents ask, each until it has a final answer; people decide whatever they see."""
         deciding = asyncio.create_task(self._decide())
         asking = asyncio.gather(*(self._ask(f"call {n}") for n in numbers))
-        await asyncio.wait({deciding, asking}, timeout=PATIENCE, return_when="FIRST_COMPLETED")
+        running: set[asyncio.Future[Any]] = {deciding, asking}
+        await asyncio.wait(running, timeout=PATIENCE, return_when="FIRST_COMPLETED")
         left = {f"call {n}" for n in numbers} - self.results.keys()
         assert not left, (left, [(a.id, str(a.status)) for a in await self._all()])
         deciding.cancel()
