@@ -31,6 +31,7 @@ from approvals.hosts import HostCheck
 from approvals.jobs import Jobs
 from approvals.outbound import Outbound
 from approvals.service.approvals import Approvals
+from approvals.service.audit import Audit
 from approvals.service.caller import CallerReleases
 from approvals.service.delivery import Deliveries
 from approvals.service.freezes import Freezes
@@ -41,6 +42,7 @@ from approvals.service.keyring import MIN_SECRET, Keyring
 from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
 from approvals.service.release import Releases
+from approvals.service.retention import Retention
 from approvals.service.rules import Rules
 from approvals.service.services import Services
 from approvals.service.waiting import Waiting
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
+ROTATING = 2
+"""Secret keys in use; those after them are old ones, with which only the audit is checked."""
 
 
 @asynccontextmanager
@@ -77,8 +81,9 @@ async def open_services(
     async with opened(settings.database_url) as database:
         store: Store = wrap_store(database.store) if wrap_store else database.store
         rules = _rules(settings, await starting_person(database, settings))
-        keyring = Keyring(settings.secret_key or [_secret_beside(settings.database_path)])
-        services = _services(settings, database, store, rules, keyring)
+        secrets_ = settings.secret_key or (_secret_beside(settings.database_path),)
+        keyring = Keyring(secrets_[:ROTATING])
+        services = _services(settings, database, store, rules, keyring, all_keys=Keyring(secrets_))
         await services.liveness.renew()
         await services.releases.recover()
         await services.approvals.expire_due()
@@ -109,7 +114,13 @@ def _rules(settings: Settings, starting_person: str | None) -> Rules:
 
 
 def _services(
-    settings: Settings, database: Database, store: Store, rules: Rules, keyring: Keyring
+    settings: Settings,
+    database: Database,
+    store: Store,
+    rules: Rules,
+    keyring: Keyring,
+    *,
+    all_keys: Keyring,
 ) -> Services:
     clock, ids, waiting = database.clock, RandomIds(), Waiting(store)
     hints = _hints(settings.redis_url, waiting, keyring)
@@ -160,6 +171,15 @@ def _services(
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
         liveness=liveness,
         deliveries=deliveries,
+        audit=Audit(store=store, audit=database.store, keyring=all_keys, clock=clock),
+        retention=Retention(
+            store=store,
+            keyring=keyring,
+            clock=clock,
+            ids=ids,
+            signals=hints,
+            keep=settings.retention_arguments,
+        ),
     )
 
 

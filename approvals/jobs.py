@@ -15,6 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from approvals.service.services import Services
 
@@ -27,6 +28,10 @@ RENEW_EVERY = timedelta(seconds=2)
 RECOVER_EVERY = timedelta(seconds=1)
 REMIND_EVERY = timedelta(seconds=1)
 FORGET_EVERY = timedelta(minutes=10)
+SEAL_EVERY = timedelta(seconds=10)
+ERASE_EVERY = timedelta(hours=1)
+ERASE_FIRST = timedelta(minutes=1)
+"""After the start: a service that never runs for an hour erases too."""
 
 
 class Jobs:
@@ -43,6 +48,9 @@ class Jobs:
         self._every(RECOVER_EVERY, "recover", services.releases.recover)
         self._every(FORGET_EVERY, "drop_counters", services.gate.drop_counters)
         self._every(POLL_EVERY, "poll", services.waiting.poll)
+        self._every(SEAL_EVERY, "seal", services.audit.seal_due)
+        first = services.clock.now() + ERASE_FIRST
+        self._every(ERASE_EVERY, "erase", services.retention.erase_due, first=first)
 
     def start(self) -> None:
         self._scheduler.start()
@@ -53,7 +61,14 @@ class Jobs:
         await asyncio.gather(*self._running, return_exceptions=True)
         self._scheduler.shutdown(wait=False)
 
-    def _every(self, interval: timedelta, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    def _every(
+        self,
+        interval: timedelta,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        *,
+        first: datetime | None = None,
+    ) -> None:
         async def run() -> None:
             task = asyncio.ensure_future(work())
             self._running.add(task)
@@ -71,4 +86,5 @@ class Jobs:
             misfire_grace_time=None,
             coalesce=True,
             max_instances=1,
+            **({} if first is None else {"next_run_time": first}),
         )

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from approvals.domain.states import Approval, Parking, Transition
+from approvals.domain.states import Approval, Erasure, Parking, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from approvals.domain.audit import StoredEvent
     from approvals.domain.chain import Event, Fact
     from approvals.domain.freeze import Freeze
     from approvals.domain.limits import Charge
+    from approvals.domain.record import StoredApproval
     from approvals.domain.risk import Level
+    from approvals.domain.seal import Seal
     from approvals.domain.states import NoticeKind, Status
     from approvals.domain.strictjson import Json
 
@@ -87,7 +90,7 @@ class Thawing:
         return self.fact.id
 
 
-Operation = Parking | Transition | Record | Reserve | GiveBack | Freezing | Thawing
+Operation = Parking | Transition | Erasure | Record | Reserve | GiveBack | Freezing | Thawing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +161,29 @@ class Page:
 
     approvals: Sequence[Approval]
     more: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventFilter:
+    """Which events are told, by time; None means all. `after` is the time and id of the last one
+    that was told before."""
+
+    stream: str | None = None
+    type: str | None = None
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    newest_first: bool = False
+    limit: int = 50
+    after: tuple[datetime, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A row without what it belongs to."""
+
+    table: str
+    row: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -316,6 +342,23 @@ class Store(Protocol):
         """The approval's stream, in order."""
         ...
 
+    async def erasable(self, *, before: datetime, limit: int) -> Sequence[Approval]:
+        """Approvals that ended before then and are not erased, oldest first."""
+        ...
+
+    async def seal(
+        self, root_of: Callable[[Seal | None, Sequence[str], datetime], Seal], *, limit: int
+    ) -> Seal | None:
+        """Seal at most `limit` events that have no seal, the oldest first; None: there are none.
+
+        One write: `root_of` is given the newest seal, the hashes of these events and the database's
+        time; its seal is inserted and its number set on exactly these events. One sealer at a time,
+        over all processes: who comes second finds the first one's seal as the newest. An event that
+        is committed meanwhile waits for the next seal. Done again after a lost answer it seals what
+        is left.
+        """
+        ...
+
     async def result(self, approval_id: str) -> str | None:
         """The stored result text, where one was stored."""
         ...
@@ -339,6 +382,54 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Raise Unavailable when the database does not answer."""
+        ...
+
+
+class AuditStore(Protocol):
+    """Reading of everything that the audit is made of, in pages, as it stands in the database.
+
+    A row that cannot be read is told as such, and stops nothing.
+    """
+
+    async def streams(self, *, after: tuple[str, int] | None, limit: int) -> Sequence[StoredEvent]:
+        """Events by stream, in whatever order names have here, and by number; those after one."""
+        ...
+
+    async def timeline(self, filter_: EventFilter) -> Sequence[StoredEvent]:
+        """Events by time, and those of one moment by id."""
+        ...
+
+    async def stored(self, approval_ids: Sequence[str]) -> Sequence[StoredApproval]:
+        """Those of these approvals that there are, each with its decisions at one moment."""
+        ...
+
+    async def results(self, approval_ids: Sequence[str]) -> Mapping[str, str]:
+        """The stored result texts of these approvals."""
+        ...
+
+    async def seals(self, *, after: int, limit: int) -> Sequence[tuple[int, Seal | None]]:
+        """Seals by number, those after one; None: it cannot be read."""
+        ...
+
+    async def sealed(self, first: int, last: int, *, limit: int) -> Sequence[tuple[int, str]]:
+        """Seal number and hash of the events under these seals, by number."""
+        ...
+
+    async def complete_seal(self, *, full: int) -> Seal | None:
+        """The newest seal over fewer than `full` events: it left none over."""
+        ...
+
+    async def unsealed(self, *, before: datetime, limit: int) -> Sequence[StoredEvent]:
+        """Events without a seal that are older than that, oldest first."""
+        ...
+
+    async def under(self, first: int, last: int, *, limit: int) -> Sequence[StoredEvent]:
+        """Events that name a seal with one of these numbers, by number."""
+        ...
+
+    async def strays(self, *, limit: int) -> Sequence[Stray]:
+        """Approvals without events, and decisions and results without an approval: at most `limit`
+        of each."""
         ...
 
 

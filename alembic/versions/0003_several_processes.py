@@ -21,6 +21,7 @@ PARTIAL = (
     ("ix_approvals_approved_use_by", "approvals", "use_by", "status = 'approved'"),
     ("ix_approvals_sent_created_at", "approvals", "created_at", "release_status = 'sent'"),
     ("ix_approvals_due_at", "approvals", "due_at", "due_at is not null"),
+    ("ix_approvals_kept_created_at", "approvals", "created_at", "erased is null"),
     ("ix_outbox_due_at", "outbox", "due_at", "done_at is null"),
 )
 REPLACED = (
@@ -67,7 +68,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_seals")),
     )
     op.add_column("events", sa.Column("seal", sa.Integer(), nullable=True))
-    op.create_index("ix_events_seal", "events", ["seal"])
+    op.create_index("ix_events_seal_at", "events", ["seal", "at"])
+    op.create_index("ix_events_at_id", "events", ["at", "id"])
     op.add_column("approvals", sa.Column("erased", sa.Text(), nullable=True))
     for name, table, column, where in PARTIAL:
         condition = sa.text(where)
@@ -85,7 +87,8 @@ def downgrade() -> None:
     for name, table, _, _ in PARTIAL:
         op.drop_index(name, table)
     op.drop_column("approvals", "erased")
-    op.drop_index("ix_events_seal", "events")
+    op.drop_index("ix_events_at_id", "events")
+    op.drop_index("ix_events_seal_at", "events")
     op.drop_column("events", "seal")
     for table in ("seals", "epochs", "processes"):
         op.drop_table(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from approvals.api import bodies
 from approvals.api.routes import Operation, answer, person, services
 from approvals.domain.policy.explain import explained
-from approvals.errors import Forbidden
+from approvals.errors import Forbidden, InvalidInput
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -55,6 +55,8 @@ async def explain(request: Request) -> Response:
     body = await bodies.read(request, bodies.Explain)
     use = services(request)
     approval = await use.approvals.get(by, body.approval_id)
+    if approval.erased is not None:
+        raise InvalidInput("The arguments of this call are no longer kept.")
     lines = explained(use.rules.current, approval.call, now=use.clock.now())
     return answer(
         {
@@ -93,7 +95,12 @@ OPERATIONS = (
         summary="Explain a verdict",
         handler=explain,
         body=bodies.Explain,
-        answers={200: "rule by rule", 403: "forbidden", 404: "no such approval"},
+        answers={
+            200: "rule by rule",
+            403: "forbidden",
+            404: "no such approval",
+            422: "its arguments are no longer kept",
+        },
         tags=("policies",),
     ),
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from approvals.domain.directory import Directory
     from approvals.domain.freeze import Freeze
     from approvals.domain.refused import Refusal
+    from approvals.domain.strictjson import Json
     from approvals.ports import KeyRecord
 
 
@@ -46,7 +47,8 @@ def approval_resource(
         "executor": str(call.executor),
         "server": call.server,
         "tool": call.tool,
-        "arguments": redacted(parse(call.arguments.encode("utf-8")), approval.hidden),
+        "arguments": _arguments(approval),
+        "erased": approval.erased is not None,
         "hidden": list(approval.hidden),
         "risk": {
             "level": str(approval.risk.level),
@@ -92,6 +94,13 @@ def key_resource(record: KeyRecord) -> dict[str, object]:
         "created_at": _time(record.created_at),
         "revoked_at": _time(record.revoked_at),
     }
+
+
+def _arguments(approval: Approval) -> Json:
+    """None once they are no longer kept: that is another thing than a call without arguments."""
+    if approval.erased is not None:
+        return None
+    return redacted(parse(approval.call.arguments.encode("utf-8")), approval.hidden)
 
 
 def _status_reason(approval: Approval) -> str | None:

@@ -86,6 +86,16 @@ def find(client: Client, id_: str) -> dict[str, Any]:
     )
 
 
+def _arguments(approval: dict[str, Any]) -> list[str]:
+    if approval["erased"]:
+        return ["    (the arguments are no longer kept)"]
+    shown = [
+        f"    {visible(name):<12} {visible(exact_json(value))}"
+        for name, value in approval["arguments"].items()
+    ]
+    return [*shown, _completeness(approval["hidden"])]
+
+
 def _completeness(hidden: list[str]) -> str:
     if not hidden:
         return "    (every argument is shown)"
@@ -139,11 +149,7 @@ def _lines(approval: dict[str, Any]) -> list[str]:
         f"  Agent    {visible(agent['name'])} (owner {visible(agent['owner'])})",
         f"  Tool     {visible(approval['tool'])} on {visible(approval['server'])}",
         f"  Needs    {visible(needs)}",
-        *(
-            f"    {visible(name):<12} {visible(exact_json(value))}"
-            for name, value in approval["arguments"].items()
-        ),
-        _completeness(approval["hidden"]),
+        *_arguments(approval),
         *(
             f"  {_PAST[decision['decision']]} by {visible(decision['person'])}"
             + (f": {visible(decision['reason'])}" if decision["reason"] else "")

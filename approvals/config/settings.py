@@ -19,6 +19,9 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _FORMATS = ("text", "json")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_PORT = 65535
+MAX_SECRETS = 10
+DAY = 86_400
+MAX_RETENTION = 36_500 * DAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,7 @@ class Settings:
     log_format: str = "text"
     upstream_timeout: timedelta = timedelta(seconds=60)
     redis_url: str | None = None
+    retention_arguments: timedelta = timedelta(days=30)
 
     @property
     def on_loopback(self) -> bool:
@@ -137,8 +141,8 @@ def _port(text: str) -> int:
 
 def _secrets(text: str) -> tuple[bytes, ...]:
     secrets = tuple(part.strip().encode() for part in text.split(","))
-    if len(secrets) > 2 or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
-        raise ValueError("must be one secret of at least 32 characters, or two with a comma")
+    if len(secrets) > MAX_SECRETS or any(len(secret) < 32 for secret in secrets):  # noqa: PLR2004
+        raise ValueError("must be secrets of at least 32 characters with commas, newest first")
     return secrets
 
 
@@ -164,6 +168,13 @@ def _seconds(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def _retention(text: str) -> timedelta:
+    """At least a day: for that long an outcome waits for the client that has not had it."""
+    if not text.isdigit() or not DAY <= int(text) <= MAX_RETENTION:
+        raise ValueError(f"must be a whole number of seconds from {DAY} to {MAX_RETENTION}")
+    return timedelta(seconds=int(text))
+
+
 def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise ValueError("must be an http:// or https:// URL")
@@ -181,4 +192,5 @@ _READ: dict[str, Callable[[str], object]] = {
     "log_format": _log_format,
     "upstream_timeout": _seconds,
     "redis_url": _redis_url,
+    "retention_arguments": _retention,
 }

@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING
 from approvals.domain.call import Executor
 from approvals.domain.chain import NO_EVENTS, Fact, link
 from approvals.domain.directory import title
+from approvals.domain.display import visible
 from approvals.domain.protected import decision_facts, protected_hash
 from approvals.domain.quorum import tally
 from approvals.domain.states import (
+    ERASED_ARGUMENTS,
+    ERASED_DETAIL,
     Answer,
     Approval,
     Approved,
     CancelReason,
     Decision,
     Denied,
+    Erasure,
     Lapsed,
     NoticeKind,
     Outcome,
@@ -334,7 +338,9 @@ def finish(
 ) -> Transition:
     """Record how the sending ended; only the sender's token can, and only once.
 
-    `outcome_unknown` is corrected by a later result of the same token.
+    `outcome_unknown` is corrected by a later result of the same token; of a call that was erased
+    meanwhile nothing but the status is kept. What a program says of it stands in the approval only,
+    not in the event, so that it can be erased.
     """
     state = approval.state
     if not isinstance(state, Released) or state.token != token:
@@ -344,16 +350,15 @@ def finish(
         state.outcome.status is ReleaseStatus.OUTCOME_UNKNOWN and outcome.status in final
     ):
         raise IllegalTransition("This release has ended.")
+    if approval.erased is not None:
+        outcome, result = _without_words(approval, outcome), None
+    detail: dict[str, Json] = {"result": outcome.result_hash}
+    if approval.call.executor is Executor.GATEWAY:
+        detail["detail"] = outcome.detail
     return _step(
         approval,
         replace(state, outcome=outcome),
-        fact=Fact(
-            id=event_id,
-            type=str(outcome.status),
-            actor=actor,
-            at=outcome.at,
-            detail={"detail": outcome.detail, "result": outcome.result_hash},
-        ),
+        fact=Fact(id=event_id, type=str(outcome.status), actor=actor, at=outcome.at, detail=detail),
         notice=NoticeKind.FINISHED,
         result=result,
     )
@@ -379,14 +384,19 @@ def hand_over(approval: Approval, *, delivered: bool, now: datetime, event_id: s
     )
 
 
-def lose(approval: Approval, *, now: datetime, event_id: str) -> Transition:
-    """The sender died or did not report after sending: nobody knows whether the call ran."""
+def lose(approval: Approval, *, now: datetime, event_id: str, restored: bool = False) -> Transition:
+    """The sender died or did not report after sending: nobody knows whether the call ran.
+
+    `restored`: the database is older than the sending, so nothing is waited for.
+    """
     state = approval.state
     if not isinstance(state, Released) or state.outcome:
         raise IllegalTransition("Only a call that is being sent can be lost.")
     detail = "The service stopped after sending and before an answer came."
     if state.report_by is not None:
         detail = "The program that sent the call did not tell how it went."
+    if restored:
+        detail = "The database was restored from a backup, which does not know how the call went."
     lost = finish(
         approval,
         Outcome(
@@ -398,7 +408,57 @@ def lose(approval: Approval, *, now: datetime, event_id: str) -> Transition:
         token=state.token,
         event_id=event_id,
     )
-    return replace(lost, valid_from=state.report_by)
+    return replace(lost, valid_from=None if restored else state.report_by)
+
+
+def what_is_erased(approval: Approval) -> dict[str, str]:
+    """The texts of an approval that may hold values of its call."""
+    call = approval.call
+    kept = {"arguments": call.arguments, "summary": approval.summary}
+    if call.justification is not None:
+        kept["justification"] = call.justification
+    if isinstance(approval.state, Released) and approval.state.outcome:
+        kept["detail"] = approval.state.outcome.detail
+    return kept
+
+
+def erase(
+    approval: Approval, *, hashes: Mapping[str, str], now: datetime, event_id: str
+) -> Erasure:
+    """Forget what was asked and what was answered; `hashes` are keyed hashes of `what_is_erased`.
+
+    Who decided, when and why, and everything that is chained, stays.
+    """
+    if approval.is_open or approval.erased is not None:
+        raise IllegalTransition("Only a call that has ended is erased, and only once.")
+    call = replace(approval.call, arguments=ERASED_ARGUMENTS, argument_order=(), justification=None)
+    state = approval.state
+    if isinstance(state, Released) and state.outcome:
+        state = replace(state, outcome=_without_words(approval, state.outcome))
+    step = _step(
+        replace(
+            approval,
+            call=call,
+            summary=f"{visible(call.tool)} (arguments erased)",
+            erased=hashes["arguments"],
+        ),
+        state,
+        before=approval,
+        fact=Fact(
+            id=event_id,
+            type="erased",
+            actor="service",
+            at=now,
+            detail={"hashes": dict(hashes)},
+        ),
+    )
+    return Erasure(before=approval, after=step.after, event=step.event)
+
+
+def _without_words(approval: Approval, outcome: Outcome) -> Outcome:
+    """The outcome without what a program said of it; the service's own words hold no values."""
+    by_caller = approval.call.executor is Executor.CALLER
+    return replace(outcome, detail=ERASED_DETAIL) if by_caller else outcome
 
 
 def _step(

@@ -88,7 +88,7 @@ def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
         deadline=deadline_line(approval, now),
         confirm=_confirm(approval),
         lock_screen=_lock_screen(approval, now),
-        complete=not approval.hidden,
+        complete=not approval.hidden and approval.erased is None,
     )
 
 
@@ -185,6 +185,7 @@ _WITHDRAWN = {
     CancelReason.REVOKED: "Revoked before it was sent",
     CancelReason.POLICY_CHANGED: "Cancelled: the policy changed",
     CancelReason.DEFINITION_CHANGED: "Cancelled: the tool changed",
+    CancelReason.RESTORED: "Cancelled: the database was restored; it may have run since the backup",
 }
 _RAN = {
     ReleaseStatus.SENT: "sent",
@@ -234,7 +235,9 @@ def _notes(approval: Approval, directory: Directory, now: datetime) -> list[str]
     notes = []
     if approval.earlier_run:
         notes.append(_earlier(approval.earlier_run, now))
-    if approval.hidden:
+    if approval.erased is not None:
+        notes.append("The arguments are no longer kept.")
+    elif approval.hidden:
         notes.append("Some values are hidden here, so this call cannot be approved here.")
     notes.append(f"Why it matters: {visible(approval.risk.why)}")
     if approval.message:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 def protected_hash(approval: Approval) -> str:
     """Hash of everything about an approval that must not be altered afterwards.
 
-    The arguments stand here through the digest, so that they can be erased later.
+    The arguments stand here through the digest, so that they can be erased later. A fact that a
+    later version adds is left out while it says nothing, so that older rows keep their hash.
     """
     call = approval.call
     return sha256(
@@ -47,6 +48,8 @@ def protected_hash(approval: Approval) -> str:
                 "definition": _definition_facts(call.definition),
                 "digest": approval.digest,
                 "earlier_run": _earlier_facts(approval.earlier_run),
+                "erased": approval.erased,
+                "executor": str(call.executor),
                 "expires_at": approval.expires_at.isoformat(),
                 "id": approval.id,
                 "idempotency_key": approval.idempotency_key,
@@ -62,10 +65,12 @@ def protected_hash(approval: Approval) -> str:
                 "revision": approval.revision,
                 "risk": [approval.risk.level, approval.risk.category, approval.risk.why],
                 "rule": approval.rule,
+                "server": call.server,
                 "session": call.session,
                 "state": _state_facts(approval.state),
                 "summary": approval.summary,
                 "times": requirement_facts(approval.requirement),
+                "tool": call.tool,
                 "version": approval.version,
             }
         )

@@ -203,6 +203,8 @@ def _expired(approval: Approval) -> Refusal:
 
 def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
     match reason:
+        case CancelReason.RESTORED:
+            return _restored(approval)
         case CancelReason.CANCELLED:
             text = "the request was withdrawn. Ask your user before you send it again."
         case CancelReason.REVOKED:
@@ -222,6 +224,19 @@ def _withdrawn(approval: Approval, reason: CancelReason) -> Refusal:
             )
     code = Code.CANCELLED if reason is CancelReason.REVOKED else Code(str(reason))
     return _ended(approval, code, text, retry_allowed=reason is CancelReason.POLICY_CHANGED)
+
+
+def _restored(approval: Approval) -> Refusal:
+    """Whether it ran after the backup was made, the database cannot know."""
+    return Refusal(
+        code=Code.OUTCOME_UNKNOWN,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            "OUTCOME UNKNOWN: the approval service was restored from a backup, and the call may "
+            f"have run since. Do not repeat it. Ask your user to check. ({approval.id})"
+        ),
+    )
 
 
 def _released(approval: Approval, status: ReleaseStatus) -> Refusal:
@@ -273,6 +288,8 @@ def _group(approver: str) -> str:
 
 def _echo(approval: Approval) -> str:
     """The call as the agent wrote it: `cancel_order(symbol "BTCUSD", orderId 12345)`."""
+    if approval.erased is not None:
+        return visible(approval.call.tool)
     arguments = approval.shown_arguments.items()
     inside = ", ".join(f"{visible(name)} {json_shown(value)}" for name, value in arguments)
     return f"{visible(approval.call.tool)}({shortened(inside, MAX_ECHO)})"

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from approvals.domain.strictjson import Json
 
 MICROSECOND = timedelta(microseconds=1)
+MAX_STORED_RESULT = 1024 * 1024
+"""Bytes of a result that is kept for its caller; of a larger one hash and size are."""
+ERASED_ARGUMENTS = "{}"
+"""What stands where arguments are no longer kept; `Approval.erased` says that it does."""
+ERASED_DETAIL = "What the program said of it is no longer kept."
 
 
 class Status(StrEnum):
@@ -50,6 +55,7 @@ class CancelReason(StrEnum):
     REVOKED = "revoked"
     POLICY_CHANGED = "policy_changed"
     DEFINITION_CHANGED = "definition_changed"
+    RESTORED = "restored"
 
 
 class Answer(StrEnum):
@@ -165,7 +171,8 @@ class Approval:
     """The record of a parked call.
 
     `hidden` are the JSON pointers of argument values that are shown nowhere but on the web page;
-    `reminded` counts the reminders given.
+    `reminded` counts the reminders given; `erased` is the keyed hash of arguments that are no
+    longer kept.
     """
 
     id: str
@@ -186,6 +193,7 @@ class Approval:
     reminded: int = 0
     escalated_at: datetime | None = None
     idempotency_key: str | None = None
+    erased: str | None = None
     version: int = 1
     revision: int = 1
     decisions: tuple[Decision, ...] = ()
@@ -334,6 +342,19 @@ class Transition:
             case Released(outcome=Outcome(status=ReleaseStatus.NOT_SENT)):
                 return True
         return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Erasure:
+    """What was asked and answered is forgotten: applied only from `before`, with its event."""
+
+    before: Approval
+    after: Approval
+    event: Event
+
+    @property
+    def op_id(self) -> str:
+        return self.event.fact.id
 
 
 def votes(decisions: tuple[Decision, ...]) -> list[Vote]:

@@ -34,6 +34,7 @@ from approvals.domain.strictjson import canonical
 from approvals.domain.summary import summarize
 from approvals.errors import IdempotencyMismatch, Overloaded
 from approvals.ports import Applied, Duplicate, Frozen, Full, GiveBack, TooLate, TooMany
+from approvals.service.retention import PURPOSE as ERASED
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
@@ -213,11 +214,17 @@ class Gate:
         if not last.is_open and self._clock.now() - last.created_at > REMEMBERED:
             return False
         asked = last.call
-        if (asked.server, asked.tool, asked.arguments) != (call.server, call.tool, call.arguments):
+        same = (asked.server, asked.tool) == (call.server, call.tool)
+        if not same or not self._has_arguments(last, call.arguments):
             raise IdempotencyMismatch(
                 "This Idempotency-Key was used for another call. Use a new key for a new call."
             )
         return True
+
+    def _has_arguments(self, last: Approval, arguments: str) -> bool:
+        if last.erased is not None:
+            return self._keyring.verify(ERASED, arguments, last.erased)
+        return last.call.arguments == arguments
 
     async def _attach(self, last: Approval, call: Call, verdict: Verdict) -> Arrival | None:
         reason = changed_ground(last, call, verdict.requirement)

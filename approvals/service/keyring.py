@@ -6,6 +6,8 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
+from approvals.domain.seal import key_id
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,7 +15,10 @@ MIN_SECRET = 32
 
 
 class Keyring:
-    """One secret, or two while rotating: the first makes hashes, all of them verify."""
+    """One secret, or two while rotating: the first makes hashes, all of them verify.
+
+    For checking old audit records there may be more: those that were replaced before.
+    """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         if not secrets or any(len(secret) < MIN_SECRET for secret in secrets):
@@ -28,6 +33,10 @@ class Keyring:
         """The hash under each key, the current one first: look up all of them."""
         message = f"{purpose}\0{text}".encode()
         return [f"{name}:{_mac(secret, message)}" for name, secret in self._secrets]
+
+    def knows(self, claimed: str) -> bool:
+        """Whether the key that `claimed` names is here."""
+        return key_id(claimed) in {name for name, _ in self._secrets}
 
     def verify(self, purpose: str, text: str, claimed: str) -> bool:
         """Whether `claimed` is the hash of `text`, compared as bytes in constant time."""

@@ -17,7 +17,14 @@ from approvals.domain import approval as machine
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refusal import frozen_meanwhile, limit_reached
-from approvals.domain.states import Approved, CancelReason, Outcome, Released, ReleaseStatus
+from approvals.domain.states import (
+    MAX_STORED_RESULT,
+    Approved,
+    CancelReason,
+    Outcome,
+    Released,
+    ReleaseStatus,
+)
 from approvals.domain.strictjson import canonical
 from approvals.errors import IllegalTransition, Overloaded, StoreFailure, Undetermined
 from approvals.ports import Answered, Applied, Frozen, Full, NotSent, Reserve, TooLate, Unanswered
@@ -37,7 +44,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_STORED_RESULT = 1024 * 1024
 RECORD_AGAIN = timedelta(milliseconds=500)
 TRIES = 20
 ORPHANS = 1000

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from approvals.ports import Clock, Hints, Store
     from approvals.service.approvals import Approvals
+    from approvals.service.audit import Audit
     from approvals.service.caller import CallerReleases
     from approvals.service.delivery import Deliveries
     from approvals.service.freezes import Freezes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from approvals.service.identity import Identity
     from approvals.service.liveness import Liveness
     from approvals.service.release import Releases
+    from approvals.service.retention import Retention
     from approvals.service.rules import Rules
     from approvals.service.waiting import Waiting
 
@@ -36,3 +38,5 @@ class Services:
     freezes: Freezes
     liveness: Liveness
     deliveries: Deliveries
+    audit: Audit
+    retention: Retention

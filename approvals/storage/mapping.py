@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from approvals.domain.call import Call, Executor, ToolDefinition
@@ -11,6 +12,7 @@ from approvals.domain.directory import Assurance
 from approvals.domain.freeze import Freeze
 from approvals.domain.protected import classified_facts
 from approvals.domain.risk import UNKNOWN, Category, Level, Risk
+from approvals.domain.seal import Seal
 from approvals.domain.states import (
     Answer,
     Approval,
@@ -36,7 +38,6 @@ from approvals.storage.requirements import requirement_of, requirement_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from typing import Any
 
     from approvals.domain.limits import Charge
@@ -80,7 +81,7 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "created_at": approval.created_at,
         "earlier_status": approval.earlier_run.status if approval.earlier_run else None,
         "earlier_at": approval.earlier_run.at if approval.earlier_run else None,
-        "erased": None,
+        "erased": approval.erased,
         **changing_columns(approval),
     }
 
@@ -101,6 +102,11 @@ def changing_columns(approval: Approval) -> dict[str, object]:
         **_NO_STATE,
         **_state_columns(approval.state),
     }
+
+
+def erased_columns(approval: Approval) -> dict[str, object]:
+    """The columns that an erasure writes."""
+    return {name: value for name, value in approval_row(approval).items() if name in ERASURE}
 
 
 def decision_row(approval_id: str, seq: int, decision: Decision) -> dict[str, object]:
@@ -133,6 +139,28 @@ def event_row(event: Event) -> dict[str, object]:
         "detail": canonical(event.fact.detail),
         "seal": None,
     }
+
+
+def seal_row(seal: Seal) -> dict[str, object]:
+    return {
+        "number": seal.number,
+        "previous": seal.previous,
+        "root": seal.root,
+        "key": seal.key,
+        "events": seal.events,
+        "at": seal.at,
+    }
+
+
+def seal_of(row: Row) -> Seal:
+    return Seal(
+        number=row["number"],
+        previous=row["previous"],
+        root=row["root"],
+        key=row["key"],
+        events=row["events"],
+        at=row["at"],
+    )
 
 
 def outbox_row(
@@ -207,6 +235,7 @@ def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
         call=_call(row),
         identity=row["identity"],
         idempotency_key=row["idempotency_key"],
+        erased=row["erased"],
         requirement=requirement_of(row["requirement"]),
         digest=row["digest"],
         policy_hash=row["policy_hash"],
@@ -224,10 +253,10 @@ def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
         escalated_at=row["escalated_at"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
-        earlier_run=EarlierRun(status=ReleaseStatus(earlier), at=row["earlier_at"])
+        earlier_run=EarlierRun(status=ReleaseStatus(earlier), at=_moment(row, "earlier_at"))
         if earlier
         else None,
-        decisions=tuple(_decision(decision) for decision in decisions),
+        decisions=tuple(decision_of(decision) for decision in decisions),
         state=_state(row),
         head=Head(seq=row["head_seq"], hash=row["head_hash"]),
     )
@@ -305,6 +334,14 @@ CHANGING_COLUMNS = frozenset(
     }
 )
 """What a transition writes."""
+ERASURE = CHANGING_COLUMNS | {
+    "arguments",
+    "argument_order",
+    "justification",
+    "summary",
+    "erased",
+}
+"""What an erasure writes."""
 _NO_STATE: dict[str, object] = dict.fromkeys(STATE_COLUMNS)
 
 
@@ -345,33 +382,45 @@ def _outcome_columns(outcome: Outcome) -> dict[str, object]:
 
 
 def _state(row: Row) -> State:
-    at: datetime = row["ended_at"]
     match Status(row["status"]):
         case Status.PENDING:
             return Pending()
         case Status.APPROVED:
             return _approved(row)
         case Status.DENIED:
-            return Denied(at=at)
+            return Denied(at=_moment(row, "ended_at"))
         case Status.EXPIRED:
-            return Overdue(at=at)
+            return Overdue(at=_moment(row, "ended_at"))
         case Status.CANCELLED:
-            return Withdrawn(reason=CancelReason(row["cancel_reason"]), at=at)
+            reason = CancelReason(row["cancel_reason"])
+            return Withdrawn(reason=reason, at=_moment(row, "ended_at"))
         case Status.LAPSED:
-            return Lapsed(at=at)
+            return Lapsed(at=_moment(row, "ended_at"))
         case Status.RELEASED:
             return Released(
                 approved=_approved(row),
                 token=row["release_token"],
                 process=row["release_process"],
-                sent_at=row["sent_at"],
+                sent_at=_moment(row, "sent_at"),
                 report_by=row["report_by"],
                 outcome=_outcome(row),
             )
 
 
 def _approved(row: Row) -> Approved:
-    return Approved(decided_at=row["decided_at"], use_from=row["use_from"], use_by=row["use_by"])
+    return Approved(
+        decided_at=_moment(row, "decided_at"),
+        use_from=_moment(row, "use_from"),
+        use_by=_moment(row, "use_by"),
+    )
+
+
+def _moment(row: Row, name: str) -> datetime:
+    """A moment without which the row says nothing."""
+    moment = row[name]
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name} is no moment")
+    return moment
 
 
 def _outcome(row: Row) -> Outcome | None:
@@ -381,7 +430,7 @@ def _outcome(row: Row) -> Outcome | None:
     return Outcome(
         status=status,
         detail=row["release_detail"],
-        at=row["finished_at"],
+        at=_moment(row, "finished_at"),
         delivered=bool(row["delivered"]),
         result_hash=row["result_hash"],
         result_size=row["result_size"],
@@ -411,7 +460,7 @@ def _call(row: Row) -> Call:
     )
 
 
-def _decision(row: Row) -> Decision:
+def decision_of(row: Row) -> Decision:
     return Decision(
         person=row["person"],
         answer=Answer(row["answer"]),

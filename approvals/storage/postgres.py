@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from approvals.domain.limits import Charge
+    from approvals.domain.seal import Seal
     from approvals.ports import Answer, Delivery, KeyRecord, Operation
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection, Pool, Record
@@ -102,6 +103,11 @@ class PostgresStore(Reads):
         await self._value("delete from counters where ends_at < $1", before)
         await self._value("delete from reservations where ends_at < $1", before)
 
+    async def seal(
+        self, root_of: Callable[[Seal | None, Sequence[str], datetime], Seal], *, limit: int
+    ) -> Seal | None:
+        return await self._reader.run(lambda c: _seal(c, root_of, limit))
+
     async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
         return await self._number(_RENEW, process, lasts, config_hash)
 
@@ -167,6 +173,10 @@ _ASK_RELOAD = """
 insert into epochs (name, value) values ('reload', 1)
 on conflict (name) do update set value = epochs.value + 1 returning value
 """
+_UNSEALED = """
+select id, hash, clock_timestamp() as now from events
+where seal is null order by seal, at limit $1
+"""
 _REVOKE = """
 update keys set revoked_at = $2 where id = $1 and revoked_at is null returning true
 """
@@ -190,6 +200,28 @@ async def _as_it_is(connection: Connection) -> None:
     """Nothing of a session is ever set, so nothing is to be reset: that would be one more round
     trip after every read."""
     del connection
+
+
+async def _seal(
+    connection: Connection,
+    root_of: Callable[[Seal | None, Sequence[str], datetime], Seal],
+    limit: int,
+) -> Seal | None:
+    async with connection.transaction():
+        await connection.execute("lock table seals in exclusive mode")
+        taken = await connection.fetch(_UNSEALED, limit)
+        if not taken:
+            return None
+        newest = await connection.fetch("select * from seals order by number desc limit 1")
+        before = mapping.seal_of(newest[0]) if newest else None
+        seal = root_of(before, [row["hash"] for row in taken], taken[0]["now"])
+        row = mapping.seal_row(seal)
+        places = ", ".join(f"${i}" for i in range(1, len(row) + 1))
+        sql = f"insert into seals ({', '.join(row)}) values ({places})"  # noqa: S608 (names only)
+        await connection.execute(sql, *row.values())
+        ids = [row["id"] for row in taken]
+        await connection.execute("update events set seal = $1 where id = any($2)", seal.number, ids)
+    return seal
 
 
 class _Reader:

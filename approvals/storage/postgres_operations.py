@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from approvals.domain.chain import NO_EVENTS, link
-from approvals.domain.states import Parking, Transition
+from approvals.domain.states import Erasure, Parking, Transition
 from approvals.ports import (
     Answer,
     Applied,
@@ -48,7 +48,7 @@ class Told:
 
 
 Write = Parking | Transition | Record | Reserve | GiveBack | Told
-"""What one flush holds; freezing and thawing have a transaction of their own."""
+"""What one flush holds; freezing, thawing and erasing have a transaction of their own."""
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ def row_of(operation: Operation | Told) -> str:
     match operation:
         case Parking():
             return operation.approval.id
-        case Transition():
+        case Transition() | Erasure():
             return operation.after.id
         case Freezing() | Thawing():
             return "freezes"

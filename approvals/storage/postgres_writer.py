@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.domain.chain import NO_EVENTS, Head, link
+from approvals.domain.states import Erasure
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Answer, Applied, Conflict, Freezing, Record, Thawing
 from approvals.storage import mapping
@@ -151,6 +152,8 @@ class Writer:
         for job in group:
             if isinstance(job.operation, Freezing | Thawing):
                 _resolve(job, await self._stop_or_go(connection, job.operation))
+            elif isinstance(job.operation, Erasure):
+                _resolve(job, await self._erase(connection, job.operation))
             else:
                 writes.append((job, job.operation))
         if any(charges_of(operation) for _, operation in writes):
@@ -235,6 +238,20 @@ class Writer:
             await connection.execute(_EVENT, encoded([mapping.event_row(event)]))
         return Applied()
 
+    async def _erase(self, connection: Connection, operation: Erasure) -> Answer:
+        before, after = operation.before, operation.after
+        row = {"id": after.id, **mapping.erased_columns(after)}
+        async with connection.transaction():
+            guard = (before.version, before.status)
+            if not await connection.fetch(_ERASE, encoded([row]), *guard):
+                known = await connection.fetch(
+                    "select 1 from events where id = $1", operation.op_id
+                )
+                return Applied() if known else Conflict()
+            await connection.execute(_EVENT, encoded([mapping.event_row(operation.event)]))
+            await connection.execute("delete from results where approval_id = $1", after.id)
+        return Applied()
+
 
 _HEADS = """
 select distinct on (e.stream) e.stream, e.seq, e.hash from events e
@@ -242,6 +259,11 @@ where e.stream = any($1) order by e.stream, e.seq desc
 """
 _FREEZE = "insert into freezes select * from json_populate_recordset(null::freezes, $1::json)"
 _EVENT = "insert into events select * from json_populate_recordset(null::events, $1::json)"
+_ERASE = f"""
+update approvals a set {", ".join(f"{name} = x.{name}" for name in sorted(mapping.ERASURE))}
+from json_populate_recordset(null::approvals, $1::json) as x
+where a.id = x.id and a.version = $2 and a.status = $3 returning a.id
+"""  # noqa: S608 (names only)
 _THAW = """
 update freezes set ended_at = clock_timestamp() where id = $1 and ended_at is null returning id
 """

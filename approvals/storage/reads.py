@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from approvals.errors import Unavailable
 from approvals.ports import KeyRecord, Page, Process
-from approvals.storage import mapping, queries
+from approvals.storage import audit_queries, mapping, queries
+from approvals.storage.audit_reads import AuditReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,11 +56,12 @@ class Reader(Protocol):
         ...
 
 
-class Reads:
-    """The reading half of Store and KeyStore, the same on every engine."""
+class Reads(AuditReads):
+    """The reading half of Store, KeyStore and AuditStore, the same on every engine."""
 
     def __init__(self, hot: Reader, cold: Reader) -> None:
         """`hot` answers requests that wait; `cold` may be busy with a long list."""
+        super().__init__(cold)
         self._hot = hot
         self._cold = cold
         self._unreadable: set[str] = set()
@@ -110,6 +112,9 @@ class Reads:
 
     async def to_remind(self, *, now: datetime, limit: int) -> Sequence[Approval]:
         return await self._approvals(queries.to_remind(now=now, limit=limit))
+
+    async def erasable(self, *, before: datetime, limit: int) -> Sequence[Approval]:
+        return await self._approvals(audit_queries.erasable(before=before, limit=limit))
 
     async def freeze_of(self, *, server: str, agent: str) -> Freeze | None:
         freezes = await self.freezes()

@@ -14,18 +14,26 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Answer, KeyRecord
-from approvals.storage import mapping, queries
+from approvals.storage import audit_queries, mapping, queries
 from approvals.storage.reads import Enough, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
 from approvals.storage.sqlite_operations import Plain, row_of, work_of
 from approvals.storage.sqlite_rows import (
     LEASE,
     RENEW,
+    SET_SEAL,
+    UNSEALED,
     insert,
     named,
     rows,
 )
-from approvals.storage.tables import KeyRow, OutboxRow, StartingPersonRow, to_microseconds
+from approvals.storage.tables import (
+    KeyRow,
+    OutboxRow,
+    SealRow,
+    StartingPersonRow,
+    to_microseconds,
+)
 from approvals.storage.writer import Work, Writer
 
 if TYPE_CHECKING:
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from approvals.domain.limits import Charge
+    from approvals.domain.seal import Seal
     from approvals.ports import Clock, Delivery, Operation
 
 T = TypeVar("T")
@@ -67,6 +76,7 @@ class SqliteStore(Reads):
         prepare()
         writing = _connect(path, factory)
         writing.execute("pragma journal_mode = wal")
+        writing.execute("pragma secure_delete = on")  # what is erased is not left in free pages
         writing.execute("delete from processes")  # the lock says that none of them lives
         self._writer = Writer(writing, clock)
         self._readers = (_Reader(path), _Reader(path))
@@ -110,6 +120,22 @@ class SqliteStore(Reads):
                 connection.execute(sql, (to_microseconds(before),))
 
         await self._submit("counters", work, background=True)
+
+    async def seal(
+        self, root_of: Callable[[Seal | None, Sequence[str], datetime], Seal], *, limit: int
+    ) -> Seal | None:
+        def work(connection: sqlite3.Connection, now: datetime) -> Seal | None:
+            taken = connection.execute(UNSEALED, (limit,)).fetchall()
+            if not taken:
+                return None
+            newest = next(rows(connection, audit_queries.NEWEST_SEAL, {}), None)
+            before = None if newest is None else mapping.seal_of(newest)
+            seal = root_of(before, [hash_ for _, hash_ in taken], now)
+            insert(connection, SealRow, mapping.seal_row(seal))
+            connection.executemany(SET_SEAL, [(seal.number, id_) for id_, _ in taken])
+            return seal
+
+        return await self._submit("seals", work, background=True)
 
     async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
         def work(connection: sqlite3.Connection, now: datetime) -> int:

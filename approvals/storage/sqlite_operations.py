@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.domain.chain import Head, link
-from approvals.domain.states import Parking, Transition
+from approvals.domain.states import Erasure, Parking, Transition
 from approvals.ports import (
     Answer,
     Applied,
@@ -22,7 +22,7 @@ from approvals.ports import (
 )
 from approvals.storage import mapping
 from approvals.storage.sqlite_counters import frozen, give_back, holds, reserve
-from approvals.storage.sqlite_rows import UPDATE, bound, insert
+from approvals.storage.sqlite_rows import ERASE, UPDATE, bound, insert
 from approvals.storage.tables import (
     ApprovalRow,
     DecisionRow,
@@ -128,6 +128,30 @@ class _Change:
 
 
 @dataclass(frozen=True, slots=True)
+class _Erase:
+    operation: Erasure
+
+    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
+        del now
+        op = self.operation
+        changed = connection.execute(
+            ERASE,
+            bound(
+                mapping.erased_columns(op.after)
+                | {"_id": op.after.id, "_version": op.before.version, "_status": op.before.status}
+            ),
+        )
+        if changed.rowcount != 1:
+            return _applied(connection, op.op_id) or Conflict()
+        insert(connection, EventRow, mapping.event_row(op.event))
+        connection.execute("delete from results where approval_id = ?", (op.after.id,))
+        return Applied()
+
+    def applied(self, connection: sqlite3.Connection) -> Answer | None:
+        return _applied(connection, self.operation.op_id)
+
+
+@dataclass(frozen=True, slots=True)
 class _Append:
     operation: Record
 
@@ -217,6 +241,8 @@ def work_of(operation: Operation) -> Work:
             return _Park(operation)
         case Transition():
             return _Change(operation)
+        case Erasure():
+            return _Erase(operation)
         case Record():
             return _Append(operation)
         case Reserve():
@@ -234,7 +260,7 @@ def row_of(operation: Operation) -> str:
     match operation:
         case Parking():
             return operation.approval.id
-        case Transition():
+        case Transition() | Erasure():
             return operation.after.id
     return operation.op_id
 

@@ -34,7 +34,7 @@ from approvals.storage.tables import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -69,11 +69,16 @@ INSERT = {
     f"values ({', '.join(':' + name for name in names)})"
     for table, names in COLUMNS.items()
 }
-_CHANGING = [name for name in COLUMNS[ApprovalRow] if name in mapping.CHANGING_COLUMNS]
-UPDATE = (
-    f"update approvals set {', '.join(f'{name} = :{name}' for name in _CHANGING)} "  # noqa: S608
-    "where id = :_id and version = :_version and status = :_status"
-)
+
+
+def _guarded_update(changing: Collection[str]) -> str:
+    sets = ", ".join(f"{name} = :{name}" for name in COLUMNS[ApprovalRow] if name in changing)
+    guard = "id = :_id and version = :_version and status = :_status"
+    return f"update approvals set {sets} where {guard}"  # noqa: S608
+
+
+UPDATE = _guarded_update(mapping.CHANGING_COLUMNS)
+ERASE = _guarded_update(mapping.ERASURE)
 _DUE = (
     "select id from outbox o where done_at is null and due_at <= :now"
     " and (leased_until is null or leased_until <= :now)"
@@ -85,8 +90,8 @@ LEASE = (
     f"update outbox set leased_until = :until where id in ({_DUE}) "  # noqa: S608
     f"returning {', '.join(COLUMNS[OutboxRow])}"
 )
-
-
+UNSEALED = "select id, hash from events where seal is null order by seal, at limit ?"
+SET_SEAL = "update events set seal = ? where id = ?"
 RENEW = (
     "insert into processes (id, started_at, alive_until, config_hash) values (?, ?, ?, ?)"
     " on conflict (id) do update set alive_until = excluded.alive_until,"
@@ -128,9 +133,17 @@ def rows(
     statement = _compiled(query) if values is None else _constant(query)
     for row in connection.execute(statement.sql, bound({**statement.values, **(values or {})})):
         yield {
-            name: from_microseconds(value) if moment and value is not None else value
+            name: _moment(value) if moment and value is not None else value
             for (name, moment), value in zip(statement.columns, row, strict=True)
         }
+
+
+def _moment(value: int) -> object:
+    """The moment; what is none is left as it is, for who reads it to refuse."""
+    try:
+        return from_microseconds(value)
+    except (TypeError, OverflowError):
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ class ApprovalRow(Table, table=True):
         partial("ix_approvals_approved_use_by", "use_by", where="status = 'approved'"),
         partial("ix_approvals_sent_created_at", "created_at", where="release_status = 'sent'"),
         partial("ix_approvals_due_at", "due_at", where="due_at is not null"),
+        partial("ix_approvals_kept_created_at", "created_at", where="erased is null"),
     )
 
     id: str = Field(primary_key=True)
@@ -195,7 +196,11 @@ class EventRow(Table, table=True):
     seal that covers it."""
 
     __tablename__ = "events"
-    __table_args__ = (sa.UniqueConstraint("stream", "seq"),)
+    __table_args__ = (
+        sa.UniqueConstraint("stream", "seq"),
+        sa.Index("ix_events_seal_at", "seal", "at"),
+        sa.Index("ix_events_at_id", "at", "id"),
+    )
 
     id: str = Field(primary_key=True)
     stream: str
@@ -207,7 +212,7 @@ class EventRow(Table, table=True):
     actor: str
     at: datetime = Field(sa_type=Moment)
     detail: str
-    seal: int | None = Field(default=None, index=True)
+    seal: int | None = None
 
 
 class SealRow(Table, table=True):

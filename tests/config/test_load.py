@@ -224,6 +224,7 @@ def test_settings_come_from_the_environment_and_all_problems_are_said(tmp_path: 
             "APPROVALS_LOG_LEVEL": "debug",
             "APPROVALS_LOG_FORMAT": "JSON",
             "APPROVALS_REDIS_URL": "valkeys://cache/0",
+            "APPROVALS_RETENTION_ARGUMENTS": "86400",
         }
     )
     assert (settings.log_format, settings.redis_url) == ("json", "rediss://cache/0")
@@ -231,6 +232,7 @@ def test_settings_come_from_the_environment_and_all_problems_are_said(tmp_path: 
     assert not settings.on_loopback
     assert settings.secret_key == (b"a" * 32, b"b" * 40)
     assert settings.upstream_timeout == timedelta(seconds=1.5)
+    assert settings.retention_arguments == timedelta(days=1)
     assert settings.public_url == "https://a.example"
     with pytest.raises(ConfigurationInvalid) as caught:
         read_settings(
@@ -241,9 +243,10 @@ def test_settings_come_from_the_environment_and_all_problems_are_said(tmp_path: 
                 "APPROVALS_UPSTREAM_TIMEOUT": "forever",
                 "APPROVALS_PUBLIC_URL": "a.example",
                 "APPROVALS_LOG_LEVEL": "loud",
+                "APPROVALS_RETENTION_ARGUMENTS": "86399",
             }
         )
-    assert len(caught.value.problems) == 6
+    assert len(caught.value.problems) == 7
     assert "short" not in str(caught.value)
 
 

@@ -44,10 +44,10 @@ from tests.domain.builders import approval, call, decision
 
 if TYPE_CHECKING:
     from approvals.domain.strictjson import Json
-    from approvals.ports import KeyStore, Operation, Store
+    from approvals.ports import AuditStore, KeyStore, Operation, Store
 
-    class Engine(Store, KeyStore):
-        """Both ports at once."""
+    class Engine(Store, KeyStore, AuditStore):
+        """All three ports at once."""
 
 
 IDS = RandomIds()
@@ -274,11 +274,11 @@ class StoreContract:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert await do(store, Record(stream="prc", fact=_fact())) == Applied()
+        assert await do(store, Record(stream="prc", fact=fact())) == Applied()
         assert await is_whole(store, made.approval)
 
     async def test_records_of_one_process_form_one_chain(self, store: Engine) -> None:
-        facts = [_fact() for _ in range(300)]
+        facts = [fact() for _ in range(300)]
         await asyncio.gather(*(do(store, Record(stream="prc_x", fact=f)) for f in facts))
         events = await store.events("prc_x")
         assert [event.seq for event in events] == list(range(1, 301))
@@ -449,5 +449,5 @@ class StoreContract:
         await store.ping()
 
 
-def _fact() -> Fact:
+def fact() -> Fact:
     return Fact(id=IDS.event(), type="call_allow", actor="agent:x", at=now(), detail={"n": 1})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from approvals.storage.clock import DatabaseClock
 from approvals.storage.postgres import PostgresStore
 from tests.contracts.suite import StoreContract
+from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
 
 pytestmark = pytest.mark.anyio
@@ -21,5 +25,19 @@ async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
     await engine.close()
 
 
-class TestPostgres(StoreContract, CounterContract):
+@pytest.fixture
+async def execute(postgres_url: str) -> AsyncIterator[Execute]:
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:", 1))
+
+    async def run(sql: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("set local session_replication_role = replica"))
+            done = await connection.execute(sa.text(sql), dict(values))
+            return [dict(row) for row in done.mappings()] if done.returns_rows else []
+
+    yield run
+    await engine.dispose()
+
+
+class TestPostgres(StoreContract, CounterContract, AuditContract):
     """The suites, unchanged."""

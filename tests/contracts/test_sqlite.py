@@ -6,12 +6,14 @@ import asyncio
 import resource
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from approvals.domain.states import Approval
 from approvals.errors import ApprovalsError, Overloaded, Unavailable, Undetermined
@@ -21,6 +23,7 @@ from approvals.storage.migrations import upgrade
 from approvals.storage.queue import MAX_WAITING
 from approvals.storage.sqlite import SqliteStore
 from tests.contracts.suite import StoreContract, approving, do, is_whole, parked, parking
+from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +40,20 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await engine.close()
 
 
-class TestSqlite(StoreContract, CounterContract):
+@pytest.fixture
+async def execute(store: SqliteStore, tmp_path: Path) -> AsyncIterator[Execute]:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/test.db", poolclass=sa.NullPool)
+
+    async def run(sql: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+        with engine.begin() as connection:
+            done = connection.execute(sa.text(sql), dict(values))
+            return [dict(row) for row in done.mappings()] if done.returns_rows else []
+
+    yield run
+    engine.dispose()
+
+
+class TestSqlite(StoreContract, CounterContract, AuditContract):
     """The suites, unchanged."""
 
 

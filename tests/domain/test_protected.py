@@ -78,11 +78,15 @@ OF_THE_APPROVAL: dict[str, object] = {
     "state": APPROVED,
     "earlier_run": EarlierRun(status=ReleaseStatus.FAILED, at=NOON),
     "idempotency_key": "k-1",
+    "erased": "k:arguments",
     "hidden": ("/secret",),
     "reminded": 1,
     "escalated_at": NOON,
 }
 OF_THE_CALL: dict[str, object] = {
+    "executor": Executor.CALLER,
+    "server": "backup",
+    "tool": "cancel_all",
     "agent": "other-bot",
     "owner": "bob",
     "session": "s-1",
@@ -90,9 +94,6 @@ OF_THE_CALL: dict[str, object] = {
     "argument_order": ("orderId", "symbol"),
 }
 THROUGH_THE_DIGEST: dict[str, object] = {
-    "executor": Executor.CALLER,
-    "server": "backup",
-    "tool": "cancel_all",
     "arguments": '{"orderId":12346,"symbol":"BTCUSD"}',
     "definition": defined(),
 }
