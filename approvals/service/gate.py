@@ -175,7 +175,7 @@ class Gate:
             if verdict.requirement is None:
                 arrival = await self._unparked(call, verdict)
             else:
-                arrival = await self._park(call, verdict, identities, idempotency_key)
+                arrival = await self._park(call, verdict, identities, idempotency_key, last)
             if arrival is not None:
                 return arrival
             verdict = self.judge(call)
@@ -285,10 +285,11 @@ class Gate:
         verdict: Verdict,
         identities: Sequence[str],
         idempotency_key: str | None,
+        last: Approval | None,
     ) -> Arrival | None:
         if refused := await self._limited(call, verdict):
             return refused
-        earlier = await self._earlier_run(identities)
+        earlier = await self._earlier_run(identities) if last else None
         approval, hashes = self._new(call, verdict, identities[0], idempotency_key, earlier)
         parking = machine.park(
             approval,

@@ -16,7 +16,9 @@ from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from approvals.errors import Unavailable
 from approvals.storage import mapping
+from approvals.storage.newest import Newest
 from approvals.storage.postgres_counters import full
+from approvals.storage.postgres_heads import Heads
 from approvals.storage.postgres_operations import Told
 from approvals.storage.postgres_session import (
     ANSWER_WITHIN,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.limits import Charge
     from approvals.domain.seal import Seal
+    from approvals.domain.states import Approval
     from approvals.ports import Answer, Delivery, KeyRecord, Operation
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection, Pool, Record
@@ -56,7 +59,9 @@ class PostgresStore(Reads):
         self._pool = pool
         self._reader = _Reader(pool)
         super().__init__(self._reader, self._reader)
-        self._writer = Writer(Session(url, clock), clock)
+        self._newest = Newest()
+        self._heads = Heads(self._read_heads)
+        self._writer = Writer(Session(url, clock), clock, wrote=self._newest.keep)
 
     @classmethod
     async def open(cls, url: str, clock: DatabaseClock) -> PostgresStore:
@@ -95,6 +100,21 @@ class PostgresStore(Reads):
         self, operation: Operation, *, within: timedelta, background: bool = False
     ) -> Answer:
         return await self._writer.write(operation, within=within, background=background)
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """What is known here is the newest version if its newest event is."""
+        head = await self._heads.head(approval_id)
+        known = self._newest.get(approval_id)
+        if head is None or (known is not None and known.head.hash == head):
+            return known if head else None
+        found = await super().approval(approval_id)
+        if found is not None:
+            self._newest.keep(found)
+        return found
+
+    async def _read_heads(self, ids: Sequence[str]) -> Mapping[str, str]:
+        rows = await self._reader.run(lambda c: c.fetch(_HEADS, ids))
+        return {row["id"]: row["head_hash"] for row in rows}
 
     async def full(self, charges: Sequence[Charge], *, holder: str | None = None) -> Charge | None:
         return await self._reader.run(lambda c: full(c, charges, holder or ""))
@@ -159,6 +179,7 @@ _BUSY = """
 select count(*) from pg_stat_activity
 where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()
 """
+_HEADS = "select id, head_hash from approvals where id = any($1)"
 _RENEW = """
 with reloads as (select coalesce(max(value), 0) as n from epochs where name = 'reload'),
 renewed as (

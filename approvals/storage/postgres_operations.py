@@ -126,6 +126,16 @@ def row_of(operation: Operation | Told) -> str:
     return operation.op_id
 
 
+def version_of(operation: Write) -> Approval | None:
+    """The approval as the operation leaves it."""
+    match operation:
+        case Parking():
+            return operation.approval
+        case Transition():
+            return operation.after
+    return None
+
+
 def charges_of(operation: Write) -> Sequence[Charge]:
     """What the operation wants to take from counters."""
     match operation:

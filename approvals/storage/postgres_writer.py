@@ -27,16 +27,18 @@ from approvals.storage.postgres_operations import (
     charges_of,
     row_of,
     rows_of,
+    version_of,
 )
 from approvals.storage.postgres_session import BETWEEN_TRIES, COLLIDED, LOST
 from approvals.storage.postgres_statement import PARTS, encoded, statement
 from approvals.storage.queue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
     from approvals.domain.limits import Charge
+    from approvals.domain.states import Approval
     from approvals.ports import Operation
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection
@@ -60,7 +62,11 @@ class Job:
 class Writer:
     """Owns the writing session; every operation passes through here."""
 
-    def __init__(self, session: Session, clock: DatabaseClock) -> None:
+    def __init__(
+        self, session: Session, clock: DatabaseClock, *, wrote: Callable[[Approval], None]
+    ) -> None:
+        """`wrote` hears of every new version of an approval, before its caller does."""
+        self._wrote = wrote
         self._session = session
         self._clock = clock
         self._waiting: Queue[Job] = Queue()
@@ -203,8 +209,10 @@ class Writer:
             answer = answer_of(operation, row)
             if answer is None:
                 again.append(job)
-            else:
-                _resolve(job, answer)
+                continue
+            if row["answer"] == "won" and (version := version_of(operation)):
+                self._wrote(version)
+            _resolve(job, answer)
             if n in rows.heads and row["answer"] == "won":
                 stream, head = rows.heads[n]
                 self._heads[stream] = head

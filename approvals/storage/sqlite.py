@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
+from approvals.domain.states import Approval
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Answer, KeyRecord
 from approvals.storage import audit_queries, mapping, queries
+from approvals.storage.newest import Newest
 from approvals.storage.reads import Enough, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
-from approvals.storage.sqlite_operations import Plain, row_of, work_of
+from approvals.storage.sqlite_operations import Plain, newest, row_of, work_of
 from approvals.storage.sqlite_rows import (
     LEASE,
     RENEW,
@@ -78,7 +80,8 @@ class SqliteStore(Reads):
         writing.execute("pragma journal_mode = wal")
         writing.execute("pragma secure_delete = on")  # what is erased is not left in free pages
         writing.execute("delete from processes")  # the lock says that none of them lives
-        self._writer = Writer(writing, clock)
+        self._newest = Newest()
+        self._writer = Writer(writing, clock, ended=self._ended)
         self._readers = (_Reader(path), _Reader(path))
         super().__init__(*self._readers)
         self._writer.start()
@@ -106,6 +109,17 @@ class SqliteStore(Reads):
         )
         assert isinstance(answer, Answer)  # noqa: S101 (work_of answers nothing else)
         return answer
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """What this process wrote last is the newest version: no other process writes."""
+        return self._newest.get(approval_id) or await super().approval(approval_id)
+
+    def _ended(self, work: Work, answer: object) -> None:
+        match newest(work, answer):
+            case (_, Approval() as approval):
+                self._newest.keep(approval)
+            case (approval_id, None):
+                self._newest.drop(approval_id)
 
     async def full(self, charges: Sequence[Charge], *, holder: str | None = None) -> Charge | None:
         return await self._readers[0].run(

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from approvals.storage.writer import Work
 
 
+WRITTEN = Applied()
+"""The answer of an operation that was written just now, and not by an earlier try."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
     """Work that may be done twice without harm."""
@@ -77,7 +81,7 @@ class _Park:
         insert(connection, ApprovalRow, mapping.approval_row(approval))
         insert(connection, EventRow, mapping.event_row(operation.event))
         _insert_notices(connection, approval, operation.notice, operation.event)
-        return Applied()
+        return WRITTEN
 
     def _too_many(self, connection: sqlite3.Connection) -> TooMany | None:
         agent, most = self.operation.approval.call.agent, self.operation.max_pending
@@ -121,7 +125,7 @@ class _Change:
             give_back(connection, after.id)
         if op.notice:
             _insert_notices(connection, after, op.notice, op.event)
-        return Applied()
+        return WRITTEN
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
         return _applied(connection, self.operation.op_id)
@@ -253,6 +257,18 @@ def work_of(operation: Operation) -> Work:
             return _Freeze(operation)
         case Thawing():
             return _Thaw(operation)
+
+
+def newest(work: Work, answer: object) -> tuple[str, Approval | None] | None:
+    """The approval a work was about, and its newest version if it wrote that."""
+    match work:
+        case _Park(operation=Parking(approval=approval)):
+            return approval.id, approval if answer is WRITTEN else None
+        case _Change(operation=Transition(after=after)):
+            return after.id, after if answer is WRITTEN else None
+        case _Erase(operation=operation):
+            return operation.after.id, None
+    return None
 
 
 def row_of(operation: Operation) -> str:

@@ -20,7 +20,7 @@ from approvals.errors import Unavailable
 from approvals.storage.queue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from approvals.ports import Clock
@@ -57,7 +57,15 @@ class _GroupLost(Exception):
 class Writer:
     """Owns the writing connection; everything that changes the database passes through here."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        *,
+        ended: Callable[[Work, object], None],
+    ) -> None:
+        """`ended` hears of every job's answer, in the event loop, before its caller does."""
+        self._ended = ended
         self.connection = connection
         self._clock = clock
         self._waiting: Queue[Job] = Queue()
@@ -92,9 +100,24 @@ class Writer:
         try:
             while group := self._next_group():
                 self._flush(self.connection, group)
-                _answer(group)
+                self._answer(group)
         finally:
             self.connection.close()
+
+    def _answer(self, group: Sequence[Job]) -> None:
+        """Tell the event loops once per group."""
+        loops = {job.future.get_loop() for job in group}
+        for loop in loops:
+            jobs = [job for job in group if job.future.get_loop() is loop]
+            try:
+                loop.call_soon_threadsafe(self._resolve, jobs)
+            except RuntimeError:
+                logger.info("nobody is left to hear the answer of %d writes", len(jobs))
+
+    def _resolve(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._ended(job.work, job.answer if job.failure is None else None)
+            _resolve(job)
 
     def _next_group(self) -> list[Job]:
         with self._changed:
@@ -149,25 +172,13 @@ def _roll_back(connection: sqlite3.Connection) -> None:
             logger.exception("rolling back failed")
 
 
-def _answer(group: Sequence[Job]) -> None:
-    """Tell the event loops once per group."""
-    loops = {job.future.get_loop() for job in group}
-    for loop in loops:
-        jobs = [job for job in group if job.future.get_loop() is loop]
-        try:
-            loop.call_soon_threadsafe(_resolve, jobs)
-        except RuntimeError:
-            logger.info("nobody is left to hear the answer of %d writes", len(jobs))
-
-
-def _resolve(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if job.future.done():
-            continue
-        if job.failure is None:
-            job.future.set_result(job.answer)
-        else:
-            logger.error("a write was refused", exc_info=job.failure)
-            refused = Unavailable("The database refused the write; nothing was changed.")
-            refused.__cause__ = job.failure
-            job.future.set_exception(refused)
+def _resolve(job: Job) -> None:
+    if job.future.done():
+        return
+    if job.failure is None:
+        job.future.set_result(job.answer)
+        return
+    logger.error("a write was refused", exc_info=job.failure)
+    refused = Unavailable("The database refused the write; nothing was changed.")
+    refused.__cause__ = job.failure
+    job.future.set_exception(refused)

@@ -282,10 +282,10 @@ async def test_one_row_that_cannot_be_read_stops_nothing_else(tmp_path: Path) ->
         stored = await w.services.store.approval(good["id"])
         assert stored is not None
         assert stored.status == "expired"
-        one = await w.rest("GET", f"/v1/approvals/{bad['id']}", by="carol")
-        assert (one.status_code, one.json()["code"]) == (503, "unavailable")
     async with world(tmp_path) as w:
         assert (await w.http.get(f"{w.url}/readyz")).status_code == 200
+        one = await w.rest("GET", f"/v1/approvals/{bad['id']}", by="carol")
+        assert (one.status_code, one.json()["code"]) == (503, "unavailable")
 
 
 async def test_a_revoked_key_stops_working_at_once_here(tmp_path: Path) -> None:
