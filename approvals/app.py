@@ -81,9 +81,10 @@ async def open_services(
     async with opened(settings.database_url) as database:
         store: Store = wrap_store(database.store) if wrap_store else database.store
         rules = _rules(settings, await starting_person(database, settings))
-        secrets_ = settings.secret_key or (_secret_beside(settings.database_path),)
-        keyring = Keyring(secrets_[:ROTATING])
-        services = _services(settings, database, store, rules, keyring, all_keys=Keyring(secrets_))
+        if not settings.secret_key:
+            _make_secret(settings.database_path)
+        keyring, all_keys = Keyring(_secrets(settings)[:ROTATING]), keys_of_audit(settings)
+        services = _services(settings, database, store, rules, keyring, all_keys=all_keys)
         await services.liveness.renew()
         await services.releases.recover()
         await services.approvals.expire_due()
@@ -293,15 +294,37 @@ async def make_starting_person(database: Database) -> str:
     return name
 
 
-def _secret_beside(database: Path) -> bytes:
+def keys_of_audit(settings: Settings) -> Keyring:
+    """Every secret key that is given, or the one beside an SQLite database.
+
+    Raises ConfigurationInvalid when there is none.
+    """
+    return Keyring(_secrets(settings))
+
+
+def _secrets(settings: Settings) -> tuple[bytes, ...]:
+    return settings.secret_key or (_secret_beside(settings.database_path),)
+
+
+def _secret_path(database: Path) -> Path:
+    return database.with_name(database.name + ".secret")
+
+
+def _make_secret(database: Path) -> None:
     """The secret key of an SQLite deployment, made at first start, readable by its owner only."""
-    path = database.with_name(database.name + ".secret")
+    path = _secret_path(database)
     if not path.exists():
         fresh = path.with_name(path.name + ".new")
         fresh.unlink(missing_ok=True)
         fresh.touch(mode=0o600, exist_ok=False)
         fresh.write_text(secrets.token_hex(32))
         fresh.replace(path)
+
+
+def _secret_beside(database: Path) -> bytes:
+    path = _secret_path(database)
+    if not path.exists():
+        raise ConfigurationInvalid(str(path), ["is not there; set APPROVALS_SECRET_KEY"])
     secret = path.read_text().strip().encode()
     if len(secret) < MIN_SECRET:
         raise ConfigurationInvalid(str(path), ["is no secret key; restore it, or remove it"])

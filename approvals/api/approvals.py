@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from approvals.api import bodies
+from approvals.api.cursors import cursor, limit, place
 from approvals.api.resources import approval_resource, refusal_resource
 from approvals.api.routes import Operation, agent, answer, principal, services
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from approvals.domain.call import ToolDefinition
     from approvals.service.identity import AgentPrincipal, Principal
 
-MAX_PAGE = 200
 MAX_KEY = 200
 _FILTERS = frozenset({"status", "agent", "server", "tool", "risk", "limit", "cursor"})
 
@@ -86,12 +84,13 @@ async def list_approvals(request: Request) -> Response:
     by = await principal(request)
     page = await services(request).approvals.page(by, _filter(request))
     directory = services(request).rules.current.directory
+    last = page.approvals[-1] if page.approvals else None
     return answer(
         {
             "approvals": [
                 approval_resource(a, viewer=by, directory=directory) for a in page.approvals
             ],
-            "next_cursor": _cursor(page.approvals[-1]) if page.more else None,
+            "next_cursor": cursor(last.created_at, last.id) if page.more and last else None,
         }
     )
 
@@ -253,8 +252,8 @@ def _filter(request: Request) -> ListFilter:
         server=query.get("server"),
         tool=query.get("tool"),
         risk=_risk(query.get("risk")),
-        limit=_limit(query.get("limit", "50")),
-        after=_after(query.get("cursor")),
+        limit=limit(query.get("limit", "50")),
+        after=place(query.get("cursor")),
     )
 
 
@@ -272,31 +271,3 @@ def _risk(text: str | None) -> Level | None:
         return Level(text)
     except ValueError:
         raise InvalidFilter(f"`risk` is one of {', '.join(Level)}.") from None
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 3) or not (  # noqa: PLR2004
-        1 <= int(text) <= MAX_PAGE
-    ):
-        raise InvalidFilter(f"`limit` is a whole number from 1 to {MAX_PAGE}.")
-    return int(text)
-
-
-def _cursor(approval: Approval) -> str:
-    text = f"{approval.created_at.isoformat()} {approval.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _after(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-        at, _, id_ = text.partition(" ")
-        moment = datetime.fromisoformat(at)
-        if moment.utcoffset() is None:
-            raise ValueError
-        return moment.astimezone(UTC), id_
-    except (UnicodeError, binascii.Error, ValueError, OverflowError):
-        raise InvalidFilter("`cursor` is not one that a list gave.") from None

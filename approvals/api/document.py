@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from approvals import __version__
-from approvals.api import approvals, freezes, health, keys, policies, releases, steering
+from approvals.api import approvals, audit, freezes, health, keys, policies, releases, steering
+from approvals.api.routes import JSON
 
 if TYPE_CHECKING:
     from approvals.api.routes import Operation
@@ -18,6 +19,7 @@ OPERATIONS = (
     *freezes.OPERATIONS,
     *policies.OPERATIONS,
     *keys.OPERATIONS,
+    *audit.OPERATIONS,
     *health.OPERATIONS,
 )
 
@@ -56,7 +58,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "description": operation.handler.__doc__,
         "tags": list(operation.tags),
         "parameters": _parameters(operation),
-        "responses": {str(status): _response(status, when) for status, when in _all(operation)},
+        "responses": {
+            str(status): _response(status, when, operation.media_type)
+            for status, when in _all(operation)
+        },
     }
     if operation.body is not None:
         schema = operation.body.model_json_schema()
@@ -87,10 +92,11 @@ def _all(operation: Operation) -> list[tuple[int, str]]:
     return sorted({**common, **operation.answers}.items())
 
 
-def _response(status: int, when: str) -> dict[str, Any]:
+def _response(status: int, when: str, media_type: str) -> dict[str, Any]:
     if status in {204, 304}:
         return {"description": when}
     if status >= 400:  # noqa: PLR2004
         schema: dict[str, Any] = {"$ref": "#/components/schemas/Problem"}
         return {"description": when, "content": {"application/problem+json": {"schema": schema}}}
-    return {"description": when, "content": {"application/json": {"schema": {"type": "object"}}}}
+    kind = "object" if media_type == JSON else "string"
+    return {"description": when, "content": {media_type: {"schema": {"type": kind}}}}

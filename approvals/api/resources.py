@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from approvals.domain.redact import redacted
 from approvals.domain.rights import why_not
@@ -21,9 +21,11 @@ from approvals.service.identity import PersonPrincipal, Principal
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from approvals.domain.audit import Finding, StoredEvent
     from approvals.domain.directory import Directory
     from approvals.domain.freeze import Freeze
     from approvals.domain.refused import Refusal
+    from approvals.domain.seal import Seal
     from approvals.domain.strictjson import Json
     from approvals.ports import KeyRecord
 
@@ -190,6 +192,53 @@ def freeze_resource(freeze: Freeze) -> dict[str, object]:
         "reason": freeze.reason,
         "by": freeze.by,
         "at": _time(freeze.at),
+    }
+
+
+def event_resource(stored: StoredEvent) -> dict[str, Json]:
+    """An audit event: everything that is hashed, the time as it is hashed; of a row that cannot be
+    read what there is."""
+    event = stored.event
+    place: dict[str, Json] = {
+        "id": stored.id,
+        "stream": stored.stream,
+        "seq": stored.seq,
+        "at": stored.at.isoformat() if stored.at else None,
+        "hash": stored.hash,
+        "seal": stored.seal,
+    }
+    if event is None:
+        return {**place, "unreadable": True}
+    return {
+        **place,
+        "type": event.fact.type,
+        "actor": event.fact.actor,
+        "detail": cast("Json", dict(event.fact.detail)),
+        "previous": event.previous,
+        "protected": event.protected,
+    }
+
+
+def seal_resource(seal: Seal) -> dict[str, object]:
+    """A seal."""
+    return {
+        "number": seal.number,
+        "previous": seal.previous,
+        "root": seal.root,
+        "events": seal.events,
+        "at": _time(seal.at),
+    }
+
+
+def finding_resource(finding: Finding) -> dict[str, object]:
+    """What is wrong with one row."""
+    return {
+        "table": finding.table,
+        "row": finding.row,
+        "stream": finding.stream,
+        "seq": finding.seq,
+        "at": _time(finding.at),
+        "what": finding.what,
     }
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from approvals.service.services import Services
 
 
+JSON = "application/json"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
     """One route and what the document says of it. `answers`: status → when."""
@@ -41,6 +44,7 @@ class Operation:
     query: Sequence[str] = ()
     headers: Sequence[str] = ()
     secured: bool = True
+    media_type: str = JSON
     tags: Sequence[str] = field(default_factory=lambda: ("approvals",))
 
     def route(self) -> Route:
@@ -89,6 +93,6 @@ def answer(
     return Response(
         canonical(value),
         status_code=status,
-        media_type="application/json",
+        media_type=JSON,
         headers={"cache-control": "no-store", **(headers or {})},
     )

@@ -20,11 +20,13 @@ app = typer.Typer(
 policy_app = typer.Typer(help="Look at a policy before it is used.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys of people and agents.", no_args_is_help=True)
+audit_app = typer.Typer(help="What happened, and the proof of it.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
 app.add_typer(db_app, name="db")
+app.add_typer(audit_app, name="audit")
 
 Url = Annotated[str | None, typer.Option(help="The service; else APPROVALS_URL or the state file.")]
 Key = Annotated[str | None, typer.Option(help="Your key; else APPROVALS_KEY or the state file.")]
@@ -274,6 +276,40 @@ def current() -> None:
     from approvals.cli import db
 
     db.current()
+
+
+@audit_app.command()
+def verify(
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Read this database itself, without a service."),
+    ] = None,
+    output: Output = Format.TEXT,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Say whether everything is what was written, or name what was altered, is gone or moved."""
+    from approvals.cli import audit
+
+    if database is not None:
+        audit.verify_database(database, as_json=output is Format.JSON)
+    else:
+        audit.verify(as_json=output is Format.JSON, url=url, key=key)
+
+
+@audit_app.command()
+def export(
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Such as 2026-11-20T14:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Else now.")] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Write every event to standard output, one JSON object a line, oldest first."""
+    from approvals.cli import audit
+
+    audit.export(since=since, until=until, url=url, key=key)
 
 
 def main() -> None:

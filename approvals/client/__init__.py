@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 TIMEOUT = 70.0
+VERIFY_TIMEOUT = 3600.0
+"""A large audit takes minutes to verify."""
 
 
 class ApiError(Exception):
@@ -91,6 +93,24 @@ class Client:
         """End a freeze."""
         self._call("DELETE", f"/v1/freezes/{freeze_id}")
 
+    def verify_audit(self) -> dict[str, Any]:
+        """Whether the whole audit is what was written."""
+        return self._call("GET", "/v1/audit/verify", timeout=VERIFY_TIMEOUT)
+
+    def export_audit(
+        self, *, since: str | None = None, until: str | None = None
+    ) -> Iterator[bytes]:
+        """Every event of a time, one JSON object a line, in parts as they come."""
+        query = {name: at for name, at in (("from", since), ("to", until)) if at is not None}
+        try:
+            with self._http.stream("GET", "/v1/audit/export", params=query) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _error(response)
+                yield from response.iter_bytes()
+        except httpx2.HTTPError as error:
+            raise Unreachable(f"The export from {self._http.base_url} broke off.") from error
+
     def create_key(
         self, *, person: str | None = None, agent: str | None = None, label: str = ""
     ) -> dict[str, Any]:
@@ -114,19 +134,26 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
+        timeout: float = TIMEOUT,
     ) -> dict[str, Any]:
         try:
-            response = self._http.request(method, path, params=dict(query or {}), json=body)
+            response = self._http.request(
+                method, path, params=dict(query or {}), json=body, timeout=timeout
+            )
         except httpx2.HTTPError as error:
             raise Unreachable(f"No approvals service answers at {self._http.base_url}.") from error
-        found = _read(response)
         if response.is_success:
-            return found
-        raise ApiError(
-            response.status_code,
-            str(found.get("code", "error")),
-            str(found.get("detail", f"The service answered {response.status_code}.")),
-        )
+            return _read(response)
+        raise _error(response)
+
+
+def _error(response: httpx2.Response) -> ApiError:
+    found = _read(response)
+    return ApiError(
+        response.status_code,
+        str(found.get("code", "error")),
+        str(found.get("detail", f"The service answered {response.status_code}.")),
+    )
 
 
 def _read(response: httpx2.Response) -> dict[str, Any]:

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from approvals.errors import ConfigurationInvalid
+import sqlalchemy as sa
+
+from approvals.errors import ConfigurationInvalid, Unavailable
 from approvals.storage import migrations
 from approvals.storage.clock import DatabaseClock, SystemClock
 from approvals.storage.postgres import PostgresStore
-from approvals.storage.sqlite import SqliteStore
+from approvals.storage.sqlite import SqliteAudit, SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from approvals.ports import AuditStore
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ async def opened(url: str) -> AsyncIterator[Database]:
         clock = SystemClock()
         database = Database(_sqlite(url, clock), clock)
     else:
-        await asyncio.to_thread(_check_schema, url)
+        await asyncio.to_thread(check_schema, url)
         server_clock = DatabaseClock()
         database = Database(await PostgresStore.open(url, server_clock), server_clock)
     try:
@@ -52,15 +56,38 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await database.store.close()
 
 
+@asynccontextmanager
+async def looked_at(url: str) -> AsyncIterator[AuditStore]:
+    """The same, to be read only, also while services use it: nothing is made, locked or changed."""
+    store: SqliteAudit | PostgresStore
+    if url.startswith(SQLITE):
+        store = SqliteAudit(Path(url.removeprefix(SQLITE)))
+    else:
+        store = await PostgresStore.open(url, DatabaseClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 def _sqlite(url: str, clock: SystemClock) -> SqliteStore:
     path = Path(url.removeprefix(SQLITE))
     path.parent.mkdir(parents=True, exist_ok=True)
     return SqliteStore(path, clock, prepare=lambda: migrations.upgrade(url))
 
 
-def _check_schema(url: str) -> None:
-    """Replicas do not migrate: one command does, before they start."""
-    at, needed = migrations.current(url)
+def check_schema(url: str) -> None:
+    """Whether the database has the schema. Not for use inside a running event loop.
+
+    Raises ConfigurationInvalid when it has not: replicas do not migrate, one command does. Raises
+    Unavailable when it cannot be read.
+    """
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        raise ConfigurationInvalid("the database", [f"{url.removeprefix(SQLITE)} is not there"])
+    try:
+        at, needed = migrations.current(url)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise Unavailable("The database cannot be read.") from error
     if at == needed:
         return
     if at is None or migrations.is_known(at):

@@ -248,11 +248,22 @@ class SqliteStore(Reads):
             raise Undetermined("The database has not answered in time.") from None
 
 
+class SqliteAudit(Reads):
+    """A database file that is looked at, also while a server uses it; it is not made."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = _Reader(path.resolve(), must_exist=True)
+        super().__init__(self._reader, self._reader)
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+
 class _Reader:
     """A thread with a connection that cannot write."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+        self._path: str | Path = f"{path.as_uri()}?mode=ro" if must_exist else path
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="approvals-reader")
         self.connection: sqlite3.Connection | None = None
 
@@ -313,10 +324,11 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _connect(
-    path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection
+    path: str | Path, factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path,
+        uri=isinstance(path, str),
         timeout=BUSY_TIMEOUT.total_seconds(),
         isolation_level=None,
         check_same_thread=False,

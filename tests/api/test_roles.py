@@ -44,6 +44,10 @@ EXPECTED: dict[str, dict[str, int]] = {
     "GET /v1/keys": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "DELETE /v1/keys/{id}": dict.fromkeys(WHO, 404)
     | {"bot": 403, "other": 403, "alice": 204, "carol": 204},
+    **dict.fromkeys(
+        ("GET /v1/audit", "GET /v1/audit/verify", "GET /v1/audit/export"),
+        dict.fromkeys(WHO, 403) | {"dan": 200, "carol": 200},
+    ),
     "GET /healthz": dict.fromkeys(WHO, 200),
     "GET /readyz": dict.fromkeys(WHO, 200),
 }
