@@ -42,6 +42,7 @@ from approvals.service.keyring import MIN_SECRET, Keyring
 from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
 from approvals.service.release import Releases
+from approvals.service.restore import Restore
 from approvals.service.retention import Retention
 from approvals.service.rules import Rules
 from approvals.service.services import Services
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from approvals.config.settings import Settings
     from approvals.domain.rulebook import Rulebook
     from approvals.ports import Hints, Store
+    from approvals.service.restore import Restored
     from approvals.storage.opening import Database
 
 logger = logging.getLogger(__name__)
@@ -125,7 +127,7 @@ def _services(
 ) -> Services:
     clock, ids, waiting = database.clock, RandomIds(), Waiting(store)
     hints = _hints(settings.redis_url, waiting, keyring)
-    process = f"prc_{secrets.token_hex(8)}"
+    process = _process()
     approvals = Approvals(store=store, rules=rules, clock=clock, ids=ids, signals=hints)
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
     gate = Gate(
@@ -285,6 +287,20 @@ async def starting_person(database: Database, settings: Settings) -> str | None:
     if known is None and settings.on_loopback:
         return await make_starting_person(database)
     return known
+
+
+async def after_restore(settings: Settings) -> Restored:
+    """End what was open when the backup of this database was made. Raises Unavailable while a
+    service runs on it."""
+    async with opened(settings.database_url) as database:
+        restore = Restore(
+            store=database.store, clock=database.clock, ids=RandomIds(), stream=_process()
+        )
+        return await restore.end_all(user=getpass.getuser())
+
+
+def _process() -> str:
+    return f"prc_{secrets.token_hex(8)}"
 
 
 async def make_starting_person(database: Database) -> str:

@@ -278,6 +278,14 @@ def current() -> None:
     db.current()
 
 
+@db_app.command()
+def after_restore() -> None:
+    """Before the first start on a restored database: end what was open when it was backed up."""
+    from approvals.cli import db
+
+    db.after_restore()
+
+
 @audit_app.command()
 def verify(
     database: Annotated[

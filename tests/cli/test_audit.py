@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
-
-import pytest
 
 from tests.cli.test_serve import Machine, ask, machine, running
 
@@ -37,7 +33,8 @@ def test_the_audit_is_verified_over_rest_and_beside_a_running_service(running: M
     altered(running, "update decisions set reason = 'yes'")
     for words in ((), ("--database", DATABASE)):
         said = running.run("audit", "verify", *words, code=1)
-        assert f"decisions {denied['id']} 1 ({denied['id']}, event 2): is not what its event" in said
+        named = f"decisions {denied['id']} 1 ({denied['id']}, event 2)"
+        assert f"{named}: is not what its event says" in said
         assert "2 findings: 2 events" in said
         found = json.loads(running.run("audit", "verify", "-o", "json", *words, code=1))
         assert (found["ok"], found["found"]) == (False, 2)
@@ -79,6 +76,23 @@ def test_an_older_schema_is_said(machine: Machine) -> None:
     said = machine.run("audit", "verify", "--database", DATABASE, code=1, more=key)
     assert "is at 0002" in said
     assert "approvals db upgrade" in said
+
+
+def test_after_a_restore_nothing_is_open_and_the_service_starts(running: Machine) -> None:
+    pending, denied = ask(running, "pending"), ask(running, "denied")
+    running.run("deny", str(denied["id"]))
+    said = running.run("db", "after-restore", code=1)
+    assert "Another approvals server already uses" in said
+    stopped(running)
+    said = running.run("db", "after-restore")
+    assert "1 pending or approved calls are cancelled; they may have run" in said
+    assert "0 calls that were being sent: outcome unknown" in said
+    assert "0 pending or approved" in running.run("db", "after-restore")
+    running.serve()
+    shown = json.loads(running.run("show", str(pending["id"]), "-o", "json"))
+    assert (shown["status"], shown["status_reason"]) == ("cancelled", "restored")
+    assert json.loads(running.run("show", str(denied["id"]), "-o", "json"))["status"] == "denied"
+    assert "as it was written: 6 events" in running.run("audit", "verify")
 
 
 def test_an_export_is_written_line_by_line(running: Machine) -> None:

@@ -18,12 +18,23 @@ import pytest
 import sqlalchemy as sa
 
 from approvals.domain import approval as machine
+from approvals.domain.call import Executor
 from approvals.domain.chain import Head, link
 from approvals.domain.protected import protected_hash
 from approvals.domain.seal import Seal, sealed
-from approvals.domain.states import Answer, Overdue, Released, ReleaseStatus, Status
+from approvals.domain.states import (
+    Answer,
+    CancelReason,
+    Overdue,
+    Released,
+    ReleaseStatus,
+    Status,
+    Withdrawn,
+)
+from approvals.errors import Unavailable
 from approvals.ports import Applied, Conflict, EventFilter, ListFilter, Record, Stray
 from approvals.service.keyring import Keyring
+from approvals.service.restore import Restore
 from approvals.service.verification import Verified, verified
 from approvals.storage.tables import Table
 from tests.contracts.lives import KEEP, KEYRING, RAN, Lives
@@ -503,6 +514,44 @@ class AuditContract:
         assert all("not here" in finding.what for finding in other.findings)
         both = await verified(store, Keyring([b"o" * 32, b"n" * 32, b"k" * 32]))
         assert both.findings == ()
+
+    async def test_after_a_restore_nothing_that_was_open_goes_on(
+        self, store: Engine, tmp_path: Path
+    ) -> None:
+        lives = Lives(store, tmp_path)
+        await lives.live()
+        restore = Restore(store=store, clock=lives.clock, ids=IDS, stream="prc_restore")
+        with pytest.raises(Unavailable, match="Stop every one"):
+            await restore.end_all(user="root")
+        await lives.liveness.leave()
+        before = (await store.page(ListFilter(limit=200))).approvals
+        ended = await restore.end_all(user="root")
+        was_open = [one for one in before if one.status in {Status.PENDING, Status.APPROVED}]
+        was_sent = [one for one in before if one.is_open and one not in was_open]
+        assert {one.call.executor for one in was_sent} == set(Executor)
+        assert (ended.cancelled, ended.outcome_unknown) == (len(was_open), len(was_sent))
+        for one in was_open:
+            stored = await store.approval(one.id)
+            assert stored is not None
+            assert isinstance(stored.state, Withdrawn)
+            assert stored.state.reason is CancelReason.RESTORED
+        for one in was_sent:
+            stored = await store.approval(one.id)
+            assert stored is not None
+            assert isinstance(stored.state, Released)
+            assert stored.state.release_status is ReleaseStatus.OUTCOME_UNKNOWN
+        untouched = [one for one in before if one not in was_open and one not in was_sent]
+        assert [await store.approval(one.id) for one in untouched] == untouched
+        assert (await checked(store)).findings == ()
+        again = await restore.end_all(user="root")
+        assert (again.cancelled, again.outcome_unknown) == (0, 0)
+        [first, second] = await store.events("prc_restore")
+        assert first.fact.detail == {
+            "cancelled": len(was_open),
+            "outcome_unknown": len(was_sent),
+            "user": "root",
+        }
+        assert second.fact.type == "restored"
 
     async def test_verifying_is_not_disturbed_by_what_is_written_meanwhile(
         self, store: Engine, tmp_path: Path
