@@ -495,7 +495,7 @@ class AuditContract:
         await Lives(store, tmp_path).live()
         for row in await execute("select * from results", {}):
             named = {"id": row["approval_id"]}
-            for text in ("{}", row["text"] + " "):
+            for text in ("{}", row["text"] + " ", row["text"].swapcase()):
                 sql = "update results set text = :text where approval_id = :id"
                 await execute(sql, {"text": text, **named})
                 [found] = (await checked(store)).findings

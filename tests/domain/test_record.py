@@ -255,7 +255,8 @@ def test_the_identity_is_that_of_the_call_where_its_key_is_known() -> None:
 
 def test_a_result_is_the_one_of_the_outcome() -> None:
     assert words(RAN) == [("results", ID, "is missing")]
-    assert words(RAN, result="{}") == [("results", ID, "is not what the tool answered")]
+    for text in ("{}", RESULT.swapcase()):
+        assert words(RAN, result=text) == [("results", ID, "is not what the tool answered")]
     assert words(DECIDED, result="{}") == [("results", ID, "is not what the tool answered")]
 
 
