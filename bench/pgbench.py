@@ -55,7 +55,7 @@ def _script() -> str:
     )
     assert step.notice is not None
     decide = [
-        f"select id, version, status from approvals where id = {_literal(after.id)} for update",
+        f"select id from approvals where id = {_literal(after.id)} for update",  # noqa: S608
         f"update approvals set {changes} where id = {_literal(after.id)} and version = 1",  # noqa: S608
         _insert("decisions", mapping.decision_row(after.id, 1, step.decision)),
         _insert("events", mapping.event_row(step.event)),

@@ -114,7 +114,7 @@ def orm() -> FastAPI:
     waiters = Waiters()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with engine.begin() as connection:
             await connection.run_sync(SQLModel.metadata.create_all, tables=_tables())
         yield
@@ -230,7 +230,7 @@ def batched() -> FastAPI:
     batches: dict[str, Batches] = {}
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         url = os.environ[URL]  # noqa: TID251 (bench)
         engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
         async with engine.begin() as connection:

@@ -11,8 +11,9 @@ from approvals.config.load import load, names_people
 from approvals.config.settings import read_settings
 from approvals.domain.rulebook import LOG
 from approvals.errors import ConfigurationInvalid
+from approvals.storage import diagnosis, postgres_diagnosis
 from approvals.storage.clock import SystemClock
-from approvals.storage.diagnosis import Finding, Severity, diagnosed
+from approvals.storage.diagnosis import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +27,19 @@ if TYPE_CHECKING:
 def doctor() -> None:
     """Print one line for each thing looked at; fails when something does not work."""
     settings = read_settings()
-    findings = [*_configuration(settings), *diagnosed(settings.database_path, SystemClock().now())]
+    findings = [*_configuration(settings), *_database(settings)]
     for finding in findings:
         typer.echo(f"{finding.severity:<5} {finding.what}")
     if any(finding.severity is Severity.FAIL for finding in findings):
         raise typer.Exit(1)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    clock = SystemClock()
+    if settings.on_sqlite:
+        yield from diagnosis.diagnosed(settings.database_path, clock.now())
+    else:
+        yield from postgres_diagnosis.diagnosed(settings.database_url, clock)
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
