@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from approvals.domain.chain import Event, Fact
     from approvals.domain.freeze import Freeze
     from approvals.domain.limits import Charge
-    from approvals.domain.record import StoredApproval
+    from approvals.domain.record import StoredApproval, StoredResult
     from approvals.domain.risk import Level
     from approvals.domain.seal import Seal
     from approvals.domain.states import NoticeKind, Status
@@ -400,11 +400,12 @@ class AuditStore(Protocol):
         ...
 
     async def stored(self, approval_ids: Sequence[str]) -> Sequence[StoredApproval]:
-        """Those of these approvals that there are, each with its decisions at one moment."""
+        """Some of these approvals, each with its decisions at one moment: no more than have 8 MiB
+        of text, but one if any is there."""
         ...
 
-    async def results(self, approval_ids: Sequence[str]) -> Mapping[str, str]:
-        """The stored result texts of these approvals."""
+    async def results(self, approval_ids: Sequence[str]) -> Mapping[str, StoredResult]:
+        """What is stored of the results of these approvals."""
         ...
 
     async def seals(self, *, after: int, limit: int) -> Sequence[tuple[int, Seal | None]]:

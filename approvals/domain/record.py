@@ -32,6 +32,19 @@ class StoredDecision:
     odd: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """What can be told of a stored result text without keeping it."""
+
+    hash: str
+    size: int
+
+
+def stored_result(text: str) -> StoredResult:
+    """Its hash, and its size in bytes."""
+    return StoredResult(hash=sha256(text), size=len(text.encode("utf-8")))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredApproval:
     """An approval's row with those of its decisions. `approval` is None when it cannot be read;
@@ -44,9 +57,9 @@ class StoredApproval:
 
 
 def record_findings(
-    stored: StoredApproval, stream: Stream, *, result: str | None, keys: Keys
+    stored: StoredApproval, stream: Stream, *, result: StoredResult | None, keys: Keys
 ) -> list[Finding]:
-    """What is wrong with an approval, whose events are `stream` and whose result text is `result`.
+    """What is wrong with an approval, whose events are `stream` and whose result is `result`.
 
     What is wrong with the events themselves is not said again.
     """
@@ -145,15 +158,17 @@ def _is_identity(approval: Approval, keys: Keys) -> bool:
     return keys.verify("identity", identity_text(call), approval.identity)
 
 
-def _result(approval: Approval, text: str | None) -> Iterator[str]:
+def _result(approval: Approval, result: StoredResult | None) -> Iterator[str]:
     outcome = _outcome(approval)
-    hashed = outcome.result_hash if outcome else None
-    if text is None:
+    if result is None:
         if outcome and approval.erased is None and _is_kept(outcome):
             yield "is missing"
     elif approval.erased is not None:
         yield "is there, and it was erased"
-    elif sha256(text) != hashed or outcome is None or _size(text) != outcome.result_size:
+    elif outcome is None or (outcome.result_hash, outcome.result_size) != (
+        result.hash,
+        result.size,
+    ):
         yield "is not what the tool answered"
 
 
@@ -163,7 +178,3 @@ def _is_kept(outcome: Outcome) -> bool:
 
 def _outcome(approval: Approval) -> Outcome | None:
     return approval.state.outcome if isinstance(approval.state, Released) else None
-
-
-def _size(text: str) -> int:
-    return len(text.encode("utf-8"))

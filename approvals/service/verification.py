@@ -10,17 +10,20 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from approvals.domain.audit import Finding, Stream, followed, seal_findings, wrong_event
-from approvals.domain.record import StoredApproval, record_findings
+from approvals.domain.record import StoredApproval, StoredResult, record_findings
+from approvals.domain.states import Released
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from approvals.domain.audit import StoredEvent
     from approvals.domain.seal import Keys, Seal
     from approvals.ports import AuditStore, Stray
+
+T = TypeVar("T")
 
 SEALED_AT_ONCE = 10_000
 """Events under one seal at most: one with fewer left none over. It may only grow."""
@@ -29,6 +32,7 @@ SEALED_WITHIN = timedelta(minutes=1)
 MAX_FINDINGS = 100
 PAGE = 1000
 APPROVALS = 100
+MAX_RESULTS = 8 * 1024 * 1024
 TRIES = 5
 BEFORE_ALL = -(2**31)
 _NO_TIME = datetime.max.replace(tzinfo=UTC)
@@ -121,18 +125,27 @@ class _Verification:
         for stream in streams:
             if not _is_call(stream.name):
                 self._found.add(stream.findings)
-        ids = [stream.name for stream in calls]
-        stored = {one.id: one for one in await self._store.stored(ids)} if ids else {}
-        results = await self._store.results(ids) if ids else {}
-        self._approvals += len(stored)
-        for doubtful in await asyncio.to_thread(self._doubtful, calls, stored, results):
-            self._found.add(await self._again(doubtful))
+        while calls:
+            stored = {one.id: one for one in await self._store.stored([c.name for c in calls])}
+            some = [stream for stream in calls if stream.name in stored] or calls
+            calls = [stream for stream in calls if stream not in some]
+            results = await self._results(stored.values())
+            self._approvals += len(stored)
+            for doubtful in await asyncio.to_thread(self._doubtful, some, stored, results):
+                self._found.add(await self._again(doubtful))
+
+    async def _results(self, approvals: Iterable[StoredApproval]) -> dict[str, StoredResult]:
+        """What is stored of their results, as many at once as the rows say is not too much."""
+        results: dict[str, StoredResult] = {}
+        for group in _groups([(one.id, _result_size(one)) for one in approvals], MAX_RESULTS):
+            results |= await self._store.results(group)
+        return results
 
     def _doubtful(
         self,
         streams: Sequence[Stream],
         stored: Mapping[str, StoredApproval],
-        results: Mapping[str, str],
+        results: Mapping[str, StoredResult],
     ) -> list[str]:
         """The names of those streams in which something is wrong, or was being changed."""
         return [
@@ -142,7 +155,7 @@ class _Verification:
         ]
 
     def _wrong(
-        self, stream: Stream, stored: StoredApproval | None, result: str | None
+        self, stream: Stream, stored: StoredApproval | None, result: StoredResult | None
     ) -> list[Finding]:
         if stored is None:
             at = stream.last.at if stream.last else None
@@ -190,17 +203,18 @@ class _Verification:
         number = BEFORE_ALL
         while page := await self._next_seals(number):
             self._seals += len(page)
-            for group in _groups([seal for _, seal in page if seal is not None]):
+            readable = [seal for _, seal in page if seal is not None]
+            for group in _groups([(seal, seal.events) for seal in readable], SEALED_AT_ONCE):
                 hashes = await self._hashes(group)
                 for seal in group:
                     of = hashes.get(seal.number, [])
                     self._found.add(seal_findings(seal, newest, of, self._keys))
                     newest = seal
-            for found, readable in page:
+            for found, known in page:
                 if found > number + 1:
                     self._found.add(_without_seal(await self._under(number + 1, found - 1)))
                 number = found
-                if readable is None:
+                if known is None:
                     self._found.add([_unreadable(found)])
         return newest
 
@@ -252,16 +266,24 @@ def _follow(current: Stream | None, page: Sequence[StoredEvent]) -> list[Stream]
     return streams
 
 
-def _groups(seals: Sequence[Seal]) -> Iterator[list[Seal]]:
-    """As many at once as cover what one may cover."""
-    group: list[Seal] = []
-    for seal in seals:
-        if group and sum(one.events for one in [*group, seal]) > SEALED_AT_ONCE:
+def _groups(sized: Iterable[tuple[T, int]], most: int) -> Iterator[list[T]]:
+    """In order, as many together as have no more than `most` in all, but at least one."""
+    group: list[T] = []
+    total = 0
+    for one, size in sized:
+        if group and total + size > most:
             yield group
-            group = []
-        group.append(seal)
+            group, total = [], 0
+        group.append(one)
+        total += size
     if group:
         yield group
+
+
+def _result_size(stored: StoredApproval) -> int:
+    state = stored.approval.state if stored.approval else None
+    outcome = state.outcome if isinstance(state, Released) else None
+    return (outcome.result_size or 0) if outcome else 0
 
 
 def _is_call(stream: str) -> bool:

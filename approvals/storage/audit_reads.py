@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from approvals.domain.record import stored_result
 from approvals.ports import Stray
 from approvals.storage import audit_queries as queries
 from approvals.storage.stored import stored_approval, stored_event, stored_seal
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from approvals.domain.audit import StoredEvent
-    from approvals.domain.record import StoredApproval
+    from approvals.domain.record import StoredApproval, StoredResult
     from approvals.domain.seal import Seal
     from approvals.ports import EventFilter
     from approvals.storage.reads import Reader, Row
 
 PAGE = 10_000
+MAX_TEXT = 8 * 1024 * 1024
 
 
 class AuditReads:
@@ -44,12 +46,22 @@ class AuditReads:
         return await asyncio.to_thread(_events, rows)
 
     async def stored(self, approval_ids: Sequence[str]) -> Sequence[StoredApproval]:
-        found = await self._audit.approvals(queries.approvals(approval_ids))
+        size = 0
+
+        def enough(row: Row) -> bool:
+            nonlocal size
+            before = size
+            size += sum(len(value) for value in row.values() if isinstance(value, str))
+            return before > 0 and size > MAX_TEXT
+
+        found = await self._audit.approvals(queries.approvals(approval_ids), enough=enough)
         return await asyncio.to_thread(lambda: [stored_approval(*one) for one in found])
 
-    async def results(self, approval_ids: Sequence[str]) -> Mapping[str, str]:
+    async def results(self, approval_ids: Sequence[str]) -> Mapping[str, StoredResult]:
         rows = await self._audit.rows(queries.results(approval_ids))
-        return {row["approval_id"]: row["text"] for row in rows}
+        return await asyncio.to_thread(
+            lambda: {row["approval_id"]: stored_result(str(row["text"])) for row in rows}
+        )
 
     async def seals(self, *, after: int, limit: int) -> Sequence[tuple[int, Seal | None]]:
         values = {"number": after, "limit": limit}

@@ -20,7 +20,10 @@ import sqlalchemy as sa
 from approvals.domain import approval as machine
 from approvals.domain.call import Executor
 from approvals.domain.chain import Head, link
+from approvals.domain.digest import digest
 from approvals.domain.protected import protected_hash
+from approvals.domain.quorum import Requirement
+from approvals.domain.record import stored_result
 from approvals.domain.seal import Seal, sealed
 from approvals.domain.states import (
     Answer,
@@ -51,6 +54,7 @@ from tests.contracts.suite import (
     parked,
     sending,
 )
+from tests.domain.builders import call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,7 +242,20 @@ class AuditContract:
         assert [(one.seq, one.decision, one.odd) for one in stored.decisions] == [
             (1, done.decisions[0], ())
         ]
-        assert await store.results([done.id, "apr_none"]) == {done.id: "{}"}
+        assert await store.results([done.id, "apr_none"]) == {done.id: stored_result("{}")}
+
+    async def test_large_approvals_are_read_a_few_at_once(self, store: Engine) -> None:
+        given = call({"x": "y" * 1_000_000})
+        made = digest(given, Requirement(), revision=1)
+        large = [await parked(store, call=given, digest=made) for _ in range(10)]
+        ids = {one.id for one in large}
+        some = {one.id for one in await store.stored(sorted(ids))}
+        assert 0 < len(some) < 10
+        rest = {one.id for one in await store.stored(sorted(ids - some))}
+        assert some | rest == ids
+        assert await store.stored(["apr_none"]) == []
+        found = await checked(store)
+        assert (found.approvals, found.unsealed, found.findings) == (10, 10, ())
 
     async def test_what_was_asked_and_answered_is_erased_in_one_write(self, store: Engine) -> None:
         sent = await applied(store, sending(await applied(store, approving(await parked(store)))))

@@ -12,7 +12,12 @@ from approvals.domain.audit import StoredEvent, Stream, followed
 from approvals.domain.chain import Event, Head
 from approvals.domain.digest import digest, identity_text, sha256
 from approvals.domain.protected import protected_hash
-from approvals.domain.record import StoredApproval, StoredDecision, record_findings
+from approvals.domain.record import (
+    StoredApproval,
+    StoredDecision,
+    record_findings,
+    stored_result,
+)
 from approvals.domain.redact import replaced
 from approvals.domain.states import Approval, Outcome, Pending, Released, ReleaseStatus
 from approvals.domain.strictjson import Json, canonical
@@ -120,7 +125,8 @@ def words(
     row = StoredApproval(
         id=now.id, approval=now, decisions=rows if decisions is None else decisions, odd=odd
     )
-    found = record_findings(row, stream or life.stream, result=result, keys=keys)
+    kept = None if result is None else stored_result(result)
+    found = record_findings(row, stream or life.stream, result=kept, keys=keys)
     return [(one.table, one.row, one.what) for one in found]
 
 
