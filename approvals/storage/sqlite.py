@@ -78,6 +78,7 @@ class SqliteStore(Reads):
         prepare()
         writing = _connect(path, factory)
         writing.execute("pragma journal_mode = wal")
+        writing.execute("pragma temp_store = memory")  # savepoints write no files of their own
         writing.execute("pragma secure_delete = on")  # what is erased is not left in free pages
         writing.execute("delete from processes")  # the lock says that none of them lives
         self._newest = Newest()
