@@ -69,6 +69,19 @@ def test_what_is_missing_for_verifying_is_said_in_a_sentence(machine: Machine) -
     machine.run(*verify, "mysql://x", code=1)
 
 
+def test_a_postgresql_database_is_verified_and_ended_after_a_restore(
+    machine: Machine, postgres_url: str
+) -> None:
+    key = {"APPROVALS_SECRET_KEY": "s" * 32}
+    verify = ("audit", "verify", "--database")
+    assert "as it was written: 0 events" in machine.run(*verify, postgres_url, more=key)
+    more = {**key, "APPROVALS_DATABASE_URL": postgres_url}
+    assert "0 pending or approved" in machine.run("db", "after-restore", more=more)
+    assert "as it was written: 1 events" in machine.run(*verify, postgres_url, more=key)
+    nowhere = f"postgresql://127.0.0.1:{machine.port}/none"
+    assert "The database cannot be reached" in machine.run(*verify, nowhere, code=1, more=key)
+
+
 def test_an_older_schema_is_said(machine: Machine) -> None:
     machine.run("db", "upgrade")
     altered(machine, "update alembic_version set version_num = '0002'")

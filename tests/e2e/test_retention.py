@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from approvals.cli import calls
 from approvals.domain.strictjson import canonical
+from approvals.jobs import Jobs
 from approvals.service.keyring import Keyring
 from approvals.service.minting import RandomIds
 from approvals.service.retention import Retention
@@ -157,6 +159,23 @@ async def test_a_denial_is_remembered_and_the_agent_is_told_of_no_empty_call(
         assert again["verdict"] == "deny"
         assert "a person denied this call. act did not reach the up." in again["refusal"]["message"]
         assert again["approval"]["arguments"] is None
+
+
+async def test_the_command_line_says_that_the_arguments_are_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with after_a_run(tmp_path) as (w, id_):
+        await asyncio.to_thread(calls.show, id_, as_json=False, url=w.url, key=w.keys["carol"])
+    said = capsys.readouterr().out
+    assert "act (arguments erased)?" in said
+    assert "(the arguments are no longer kept)" in said
+    assert "every argument is shown" not in said
+
+
+async def test_a_service_that_never_runs_for_an_hour_erases_too(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        job = Jobs(w.services)._scheduler.get_job("erase")
+        assert job.next_run_time - w.services.clock.now() <= timedelta(minutes=1)
 
 
 async def test_what_is_erased_is_not_explained_as_if_it_had_no_arguments(tmp_path: Path) -> None:
