@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
 
 from approvals import __version__
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from approvals.config.settings import Settings
     from approvals.domain.rulebook import Rulebook
@@ -254,7 +256,7 @@ def create_app(
             finally:
                 await jobs.stop()
 
-    app = FastAPI(
+    app = _Service(
         title="approvals",
         version=__version__,
         lifespan=lifespan,
@@ -262,7 +264,6 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.add_exception_handler(HTTPException, http_problem)
     app.openapi = openapi  # type: ignore[method-assign]
     app.router.routes.extend(operation.route() for operation in OPERATIONS)
     app.router.routes.append(Route("/errors/{code}", error_page))
@@ -270,6 +271,20 @@ def create_app(
     if settings.on_loopback:
         app.add_middleware(HostCheck, public_url=settings.public_url)
     return app
+
+
+class _Service(FastAPI):
+    """FastAPI with the layers that our routes use.
+
+    No route has a body model or a dependency; the layers for those would stand in memory beside
+    every request that is held.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers={HTTPException: http_problem})
+        for middleware in reversed(self.user_middleware):
+            app = middleware.cls(app, *middleware.args, **middleware.kwargs)
+        return ServerErrorMiddleware(app)
 
 
 class _McpEndpoint:

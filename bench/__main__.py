@@ -1,7 +1,8 @@
 """`make bench`: print the table of what is measured, and write it as JSON.
 
-Figures are medians of rounds on this machine; `must` is the bound of the design. What is not
-measured yet has no row.
+Figures are medians of rounds on this machine, each beside its reference in the same run; `must` is
+the bound of the design. What is not measured yet has no row. Names choose rows:
+`make bench ROWS="P1 P12"`.
 """
 
 from __future__ import annotations
@@ -10,20 +11,39 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.policy import rows
+from bench import deadlines, memory, policy, rates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.row import Row
+
+PARTS = {
+    "P12": policy.rows,
+    "P8": memory.rows,
+    "P9": deadlines.rows,
+    "rates": rates.rows,
+}
 
 
-def main() -> None:
-    """Measure everything, print it, write `bench/results.json`."""
-    found = rows()
-    print(f"{'row':<5} {'workload':<58} {'measured':>12} {'must':>10}")
-    for row in found:
-        print(f"{row.name:<5} {row.workload:<58} {row.measured:>12} {row.must:>10}")
+def main(wanted: list[str]) -> None:
+    """Measure, print, write `bench/results.json`."""
+    found = []
+    for row in _measured(wanted or list(PARTS)):
+        print(f"{row.name:<4} {row.workload:<66} {row.measured:>9} {row.must:>9}  {row.note}")
+        sys.stdout.flush()
+        found.append(row)
     path = Path(__file__).parent / "results.json"
     machine = {"python": platform.python_version(), "machine": platform.machine()}
     path.write_text(json.dumps({**machine, "rows": [row.as_json() for row in found]}, indent=1))
-    sys.stdout.write(f"written to {path.name}\n")
+    print(f"written to {path.name}")
 
 
-main()
+def _measured(wanted: list[str]) -> Iterator[Row]:
+    for name in wanted:
+        yield from PARTS[name]()
+
+
+main(sys.argv[1:])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import timeit
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from approvals.domain.call import Call, Executor
 from approvals.domain.policy.document import read_policy
 from approvals.domain.policy.evaluate import judge
+from bench.row import Row
 
 if TYPE_CHECKING:
     from approvals.domain.policy.model import Policy
@@ -19,19 +19,6 @@ ROUNDS = 7
 CALLS = 2000
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MICROSECOND = 1e6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    workload: str
-    measured: str
-    must: str
-
-    def as_json(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def rows() -> list[Row]:

@@ -59,6 +59,13 @@ LOST = (
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """The server took the whole flush back; the same flush again may well succeed."""
 
+
+def is_lost(error: Exception) -> bool:
+    """Whether nobody knows if the last write happened. A value that could not even be sent (half a
+    surrogate) is an InterfaceError too: that one is poison, and was not written."""
+    return isinstance(error, LOST) and not isinstance(error, ValueError)
+
+
 _OTHERS = """
 select pg_terminate_backend(l.pid) from pg_locks l
 where l.locktype = 'advisory' and l.database = (

@@ -29,7 +29,7 @@ from approvals.storage.postgres_operations import (
     rows_of,
     version_of,
 )
-from approvals.storage.postgres_session import BETWEEN_TRIES, COLLIDED, LOST
+from approvals.storage.postgres_session import BETWEEN_TRIES, COLLIDED, is_lost
 from approvals.storage.postgres_statement import PARTS, encoded, statement
 from approvals.storage.queue import Queue
 
@@ -121,24 +121,33 @@ class Writer:
                 connection = await self._session.connection()
                 if doubtful:
                     group = await self._not_written(connection, group)
-                    doubtful = False
+            except Exception as error:  # noqa: BLE001 (whatever it is: nothing is known before)
+                await self._lost(error)
+                continue
+            try:
+                doubtful = False
                 group = await self._flush(connection, group)
-            except LOST as error:
-                logger.warning("the database was lost (%r); the same writes again", error)
-                self._heads.clear()
-                self._session.broken()
-                doubtful = True
-                await asyncio.sleep(BETWEEN_TRIES.total_seconds())
-            except COLLIDED:
-                self._heads.clear()
             except Exception as error:  # noqa: BLE001 (the edge: only the caller of the cause sees it)
                 self._heads.clear()
-                if len(group) == 1:
-                    _refuse(group[0], error)
-                    return
-                middle = len(group) // 2
-                await self._settle(group[:middle])
-                group = group[middle:]
+                doubtful = is_lost(error)
+                if doubtful:
+                    await self._lost(error)
+                elif not isinstance(error, COLLIDED):
+                    group = await self._halved(group, error)
+
+    async def _lost(self, error: Exception) -> None:
+        logger.warning("the database was lost (%r); the same writes again", error)
+        self._session.broken()
+        await asyncio.sleep(BETWEEN_TRIES.total_seconds())
+
+    async def _halved(self, group: Sequence[Job], error: Exception) -> Sequence[Job]:
+        """The server took the flush back: find the cause; the half that is left to do."""
+        if len(group) == 1:
+            _refuse(group[0], error)
+            return []
+        middle = len(group) // 2
+        await self._settle(group[:middle])
+        return group[middle:]
 
     async def _not_written(self, connection: Connection, group: Sequence[Job]) -> list[Job]:
         """Answer what an earlier try has written; the others, of which nothing was."""

@@ -265,6 +265,20 @@ class StoreContract:
         assert await is_whole(store, before.approval)
         assert await is_whole(store, after.approval)
 
+    async def test_text_that_no_database_can_hold_harms_only_its_caller(
+        self, store: Engine
+    ) -> None:
+        before, after = parking(), parking()
+        half = parking()
+        half = replace(half, approval=replace(half.approval, message="half a surrogate: \ud83d"))
+        answers = await asyncio.gather(
+            *(do(store, one) for one in (before, half, after)), return_exceptions=True
+        )
+        assert answers[0] == answers[2] == Applied()
+        assert isinstance(answers[1], Unavailable)
+        assert await store.approval(half.approval.id) is None
+        assert await is_whole(store, after.approval)
+
     async def test_cancelling_the_caller_abandons_the_wait_not_the_operation(
         self, store: Engine
     ) -> None:
