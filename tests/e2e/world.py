@@ -133,7 +133,8 @@ def text(result: CallToolResult) -> str:
 
 
 def _http(**settings: Any) -> httpx2.AsyncClient:
-    limits = httpx2.Limits(max_connections=2000)
+    # servers close what was idle for five seconds, just when it might be used again
+    limits = httpx2.Limits(max_connections=2000, keepalive_expiry=2)
     return httpx2.AsyncClient(timeout=300, trust_env=False, limits=limits, **settings)
 
 
