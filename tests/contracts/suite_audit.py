@@ -68,9 +68,9 @@ Execute = Callable[[str, Mapping[str, object]], Awaitable[list[dict[str, Any]]]]
 
 TABLES = ("approvals", "decisions", "events", "seals")
 TAMPERED = (
-    ("approvals", 5),
+    ("approvals", 25),
     ("decisions", 1),
-    ("events", 5),
+    ("events", 25),
     ("seals", 1),
     pytest.param("approvals", 1, marks=pytest.mark.long),
     pytest.param("events", 1, marks=pytest.mark.long),
