@@ -43,6 +43,7 @@ from approvals.service.journal import Journal
 from approvals.service.keyring import MIN_SECRET, Keyring
 from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
+from approvals.service.overview import Overview
 from approvals.service.release import Releases
 from approvals.service.restore import Restore
 from approvals.service.retention import Retention
@@ -53,16 +54,20 @@ from approvals.signals.polling import Polling
 from approvals.signals.redis import RedisSignals
 from approvals.storage.clock import elapsed
 from approvals.storage.opening import opened
+from approvals.telemetry.meter import PrometheusMeter
+from approvals.telemetry.spans import OpenTelemetryTracer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from fastapi.telemetry import TelemetryConfig
+    from opentelemetry.trace import TracerProvider
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from approvals.config.settings import Settings
     from approvals.domain.rulebook import Rulebook
-    from approvals.ports import Hints, Store
+    from approvals.ports import Hints, Meter, Store, Tracer
     from approvals.service.restore import Restored
     from approvals.storage.opening import Database
 
@@ -71,6 +76,7 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT = timedelta(seconds=10)
 ROTATING = 2
 """Secret keys in use; those after them are old ones, with which only the audit is checked."""
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 @asynccontextmanager
@@ -79,22 +85,37 @@ async def open_services(
     *,
     hold: timedelta | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
+    traces: TracerProvider | None = None,
 ) -> AsyncIterator[tuple[Services, Gateway]]:
-    """Everything one process runs. For tests: `hold` stands before what agents' entries say,
-    `wrap_store` between service and database."""
-    async with opened(settings.database_url) as database:
+    """Everything one process runs. `traces` is where spans go, else to the process's own provider.
+
+    For tests: `hold` stands before what agents' entries say, `wrap_store` between service and
+    database.
+    """
+    meter = PrometheusMeter()
+    async with opened(settings.database_url, meter) as database:
         store: Store = wrap_store(database.store) if wrap_store else database.store
         rules = _rules(settings, await starting_person(database, settings))
         if not settings.secret_key:
             _make_secret(settings.database_path)
         keyring, all_keys = Keyring(_secrets(settings)[:ROTATING]), keys_of_audit(settings)
-        services = _services(settings, database, store, rules, keyring, all_keys=all_keys)
+        tracer = OpenTelemetryTracer(traces)
+        services = _services(
+            settings,
+            database,
+            store,
+            rules,
+            keyring,
+            all_keys=all_keys,
+            meter=meter,
+            tracer=tracer,
+        )
         await services.liveness.renew()
         await services.releases.recover()
         await services.approvals.expire_due()
         await services.approvals.give_up_unreported()
         pools = _pools()
-        gateway = _gateway(services, keyring, pools, hold=hold, settings=settings)
+        gateway = _gateway(services, keyring, pools, tracer, hold=hold, settings=settings)
         try:
             yield services, gateway
         finally:
@@ -126,11 +147,15 @@ def _services(
     keyring: Keyring,
     *,
     all_keys: Keyring,
+    meter: Meter,
+    tracer: Tracer,
 ) -> Services:
     clock, ids, waiting = database.clock, RandomIds(), Waiting(store)
     hints = _hints(settings.redis_url, waiting, keyring)
     process = _process()
-    approvals = Approvals(store=store, rules=rules, clock=clock, ids=ids, signals=hints)
+    approvals = Approvals(
+        store=store, rules=rules, clock=clock, ids=ids, signals=hints, tracer=tracer
+    )
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
     gate = Gate(
         store=store,
@@ -141,6 +166,7 @@ def _services(
         clock=clock,
         ids=ids,
         signals=hints,
+        tracer=tracer,
     )
     liveness = Liveness(store=store, rules=rules, process=process, monotonic=elapsed)
     releases = Releases(
@@ -151,6 +177,7 @@ def _services(
         ids=ids,
         signals=hints,
         liveness=liveness,
+        tracer=tracer,
     )
     caller = CallerReleases(
         store=store,
@@ -161,7 +188,9 @@ def _services(
         ids=ids,
         signals=hints,
     )
-    deliveries = Deliveries(store=store, rules=rules, clock=clock, channels={LOG: LogChannel()})
+    deliveries = Deliveries(
+        store=store, rules=rules, clock=clock, channels={LOG: LogChannel()}, meter=meter
+    )
     return Services(
         rules=rules,
         store=store,
@@ -185,6 +214,8 @@ def _services(
             signals=hints,
             keep=settings.retention_arguments,
         ),
+        overview=Overview(store=store, rules=rules, clock=clock, hints=hints),
+        meter=meter,
     )
 
 
@@ -213,6 +244,7 @@ def _gateway(
     services: Services,
     keyring: Keyring,
     pools: Pools,
+    tracer: Tracer,
     *,
     hold: timedelta | None,
     settings: Settings,
@@ -224,6 +256,7 @@ def _gateway(
         releases=services.releases,
         rules=services.rules,
         clock=services.clock,
+        tracer=tracer,
         longest=hold,
     )
     return Gateway(
@@ -242,12 +275,16 @@ def create_app(
     *,
     hold: timedelta | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
+    traces: TracerProvider | None = None,
 ) -> FastAPI:
     """The web application; `app.state.services` is there while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, hold=hold, wrap_store=wrap_store) as (services, gateway):
+        async with open_services(settings, hold=hold, wrap_store=wrap_store, traces=traces) as (
+            services,
+            gateway,
+        ):
             app.state.services, app.state.gateway = services, gateway
             jobs = Jobs(services)
             jobs.start()
@@ -263,6 +300,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        telemetry=_telemetry(traces),
     )
     app.openapi = openapi  # type: ignore[method-assign]
     app.router.routes.extend(operation.route() for operation in OPERATIONS)
@@ -285,6 +323,19 @@ class _Service(FastAPI):
         for middleware in reversed(self.user_middleware):
             app = middleware.cls(app, *middleware.args, **middleware.kwargs)
         return ServerErrorMiddleware(app)
+
+
+def _telemetry(traces: TracerProvider | None) -> TelemetryConfig:
+    """A span for each request, which continues its caller's trace. Never `logs`: they record what
+    was sent. Metrics are our own."""
+    return {
+        "tracer_provider": traces,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope.get("path") in UNTRACED,
+    }
 
 
 class _McpEndpoint:

@@ -39,6 +39,7 @@ class Jobs:
 
     def __init__(self, services: Services) -> None:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._meter = services.meter
         self._running: set[asyncio.Future[object]] = set()
         self._every(EXPIRE_EVERY, "expire_due", services.approvals.expire_due)
         self._every(DELIVER_EVERY, "deliver_due", services.deliveries.deliver_due)
@@ -69,6 +70,8 @@ class Jobs:
         *,
         first: datetime | None = None,
     ) -> None:
+        count_failure = self._meter.job(name)
+
         async def run() -> None:
             task = asyncio.ensure_future(work())
             self._running.add(task)
@@ -76,6 +79,7 @@ class Jobs:
             try:
                 await task
             except Exception:
+                count_failure()
                 logger.exception("job %s failed; it runs again", name)
 
         self._scheduler.add_job(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from approvals.domain.states import Approval, Erasure, Parking, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
     from approvals.domain.audit import StoredEvent
+    from approvals.domain.call import Call
     from approvals.domain.chain import Event, Fact
     from approvals.domain.freeze import Freeze
     from approvals.domain.limits import Charge
@@ -187,14 +190,23 @@ class Stray:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """The calls that wait for people: how many, and since when the one that waits longest."""
+
+    pending: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """One outbox row, leased to whoever read it."""
+    """One outbox row, leased to whoever read it. `at`: when what it tells of happened."""
 
     id: str
     approval_id: str
     channel: str
     kind: NoticeKind
     attempts: int
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -281,6 +293,10 @@ class Store(Protocol):
 
     async def page(self, filter_: ListFilter) -> Page:
         """At most `limit` approvals, and no more than have `max_bytes` of arguments, but one."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """The pending approvals, also those past their deadline that are not recorded as ended."""
         ...
 
     async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
@@ -482,6 +498,16 @@ class Hints(Signals, Protocol):
         """How what happens on other replicas is learned now, in words."""
         ...
 
+    @property
+    def listening(self) -> bool | None:
+        """Whether hints of other replicas come in; None where none are sent."""
+        ...
+
+    @property
+    def lost(self) -> int:
+        """How many hints other replicas were not sent, since the start."""
+        ...
+
     async def close(self) -> None:
         """Send and hear nothing more."""
         ...
@@ -549,4 +575,104 @@ class Upstream(Protocol):
 
     async def send(self) -> SendOutcome:
         """Send exactly one `tools/call`, as prepared."""
+        ...
+
+
+class Again(StrEnum):
+    """Why a group of writes was submitted once more."""
+
+    LOST = "lost"
+    """The connection to the database broke."""
+    COLLIDED = "collided"
+    """Another replica's writes stood in the way."""
+    SPLIT = "split"
+    """One of them failed, and was looked for by writing fewer at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What the database says at `at`; every replica says the same of it."""
+
+    at: datetime
+    backlog: Backlog
+    freezes: int
+    processes: int
+    configurations: int
+    """How many different ones the processes have loaded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How things stand now; `kept` is None while the database does not answer."""
+
+    kept: Kept | None
+    file_loads: bool
+    unreadable: int
+    listening: bool | None
+    hints_lost: int
+
+
+class WriteMeter(Protocol):
+    """What an engine counts. Never waits, never fails; called from any thread."""
+
+    def committed(self, operation: Operation, *, at: datetime) -> None:
+        """The operation is in the database, by its clock since `at`; told once for each."""
+        ...
+
+    def flushed(self, *, operations: int, took: timedelta) -> None:
+        """A group of writes was committed."""
+        ...
+
+    def again(self, why: Again) -> None:
+        """A group of writes is submitted once more."""
+        ...
+
+
+class Meter(WriteMeter, Protocol):
+    """Counts for the operator; keeps no value of an argument and no name that a caller made up."""
+
+    def told(self, delivery: Delivery, *, at: datetime) -> None:
+        """The channel has it."""
+        ...
+
+    def not_told(self, delivery: Delivery) -> None:
+        """The channel does not have it yet."""
+        ...
+
+    def job(self, name: str) -> Callable[[], None]:
+        """What counts a failure of this job; from now on the job is shown, with none."""
+        ...
+
+    def exposition(self, standing: Standing) -> bytes:
+        """Everything counted so far and how things stand, as Prometheus reads it."""
+        ...
+
+
+class Step(StrEnum):
+    """What a call goes through, as traces name it."""
+
+    GATE = "gate"
+    HOLD = "hold"
+    DECIDE = "decide"
+    RELEASE = "release"
+    SEND = "send"
+
+
+class Span(Protocol):
+    """One step in a trace. Told names and ids only."""
+
+    def call(self, call: Call) -> None:
+        """It is about this call."""
+        ...
+
+    def approval(self, approval: Approval) -> None:
+        """It is about this approval, which stands so now."""
+        ...
+
+
+class Tracer(Protocol):
+    """Shows where the time of one call went."""
+
+    def span(self, step: Step) -> AbstractContextManager[Span]:
+        """The step lasts as long as the context; what is done inside belongs to it."""
         ...

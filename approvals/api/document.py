@@ -6,7 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from approvals import __version__
-from approvals.api import approvals, audit, freezes, health, keys, policies, releases, steering
+from approvals.api import (
+    approvals,
+    audit,
+    freezes,
+    health,
+    keys,
+    metrics,
+    policies,
+    releases,
+    steering,
+)
 from approvals.api.routes import JSON
 
 if TYPE_CHECKING:
@@ -21,6 +31,7 @@ OPERATIONS = (
     *keys.OPERATIONS,
     *audit.OPERATIONS,
     *health.OPERATIONS,
+    *metrics.OPERATIONS,
 )
 
 _PROBLEM = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from approvals.service.fields import fields
+
 if TYPE_CHECKING:
     from approvals.ports import Notice
 
@@ -26,4 +28,5 @@ class LogChannel:
             approval.call.server,
             notice.question,
             notice.outcome or notice.deadline,
+            extra=fields(approval),
         )

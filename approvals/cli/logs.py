@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+FIELDS = ("approval", "agent", "server", "tool")
+"""What a line may be about; each stands in the object where the line has it."""
 
 
 def configure(*, level: str, as_json: bool) -> None:
@@ -21,7 +23,8 @@ def configure(*, level: str, as_json: bool) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: time, level, logger, message, and the traceback where there is one."""
+    """One object a line: time, level, logger, message, what it is about, and the traceback where
+    there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -29,6 +32,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
+            **{name: value for name in FIELDS if (value := getattr(record, name, None))},
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

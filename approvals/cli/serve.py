@@ -14,6 +14,7 @@ import uvicorn
 from approvals.app import create_app
 from approvals.cli.connection import read_state, write_state
 from approvals.cli.logs import configure
+from approvals.cli.traces import provider
 from approvals.config.settings import read_settings
 from approvals.errors import ConfigurationInvalid, Unauthenticated
 from approvals.protocol import BoundedHttp
@@ -67,7 +68,7 @@ def _listening(settings: Settings) -> socket.socket:
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     """Open everything first, so that what is wrong is said in a sentence; then listen."""
-    app = create_app(settings)
+    app = create_app(settings, traces=provider())
     async with app.router.lifespan_context(app):
         server = _Server(_config(app), app, settings)
         loop = asyncio.get_running_loop()

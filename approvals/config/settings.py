@@ -19,6 +19,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _FORMATS = ("text", "json")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_PORT = 65535
+_TRACES_TO = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 MAX_SECRETS = 10
 DAY = 86_400
 MAX_RETENTION = 36_500 * DAY
@@ -98,6 +99,12 @@ def state_file(environ: Mapping[str, str] | None = None) -> Path:
 def environment() -> Mapping[str, str]:
     """The variables that `${NAME}` in approvals.yaml may name."""
     return os.environ  # noqa: TID251 (this is their home)
+
+
+def exports_traces(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether OpenTelemetry's own variables name a place for traces."""
+    given = os.environ if environ is None else environ  # noqa: TID251 (this is their home)
+    return any(given.get(name) for name in _TRACES_TO)
 
 
 def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:

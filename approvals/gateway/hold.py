@@ -24,14 +24,15 @@ from approvals.domain.states import (
 from approvals.domain.strictjson import Json, parse
 from approvals.errors import ApprovalsError, StoreFailure
 from approvals.gateway.catalogue import SessionLost
-from approvals.ports import Answered
+from approvals.ports import Answered, Step
+from approvals.service.fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from datetime import datetime
 
     from approvals.domain.refused import Refusal
-    from approvals.ports import Clock, Store, Upstream
+    from approvals.ports import Clock, Store, Tracer, Upstream
     from approvals.service.approvals import Approvals
     from approvals.service.release import Releases
     from approvals.service.rules import Rules
@@ -75,6 +76,7 @@ class Hold:
         releases: Releases,
         rules: Rules,
         clock: Clock,
+        tracer: Tracer,
         longest: timedelta | None = None,
     ) -> None:
         """`longest` stands before what each agent's entry says."""
@@ -84,6 +86,7 @@ class Hold:
         self._releases = releases
         self._rules = rules
         self._clock = clock
+        self._tracer = tracer
         self._longest = longest
         self._leaving: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()
@@ -104,8 +107,11 @@ class Hold:
         """
         if self._held[approval.call.agent] >= self._most_held(approval.call.agent):
             return await self.outcome(await self._newest(approval))
-        with self._counted(approval):
-            return await self._wait(approval, upstream, left, still)
+        with self._counted(approval), self._tracer.span(Step.HOLD) as span:
+            span.approval(approval)
+            ended = await self._wait(approval, upstream, left, still)
+            span.approval(ended.approval)
+            return ended
 
     @contextmanager
     def _counted(self, approval: Approval) -> Iterator[None]:
@@ -142,7 +148,7 @@ class Hold:
         except SessionLost:
             raise
         except StoreFailure:  # whatever became of it, the same call again finds it
-            logger.exception("%s cannot be followed", approval.id)
+            logger.exception("%s cannot be followed", approval.id, extra=fields(approval))
             return self._refusal(approval)
 
     async def outcome(self, approval: Approval) -> Ended:
@@ -177,7 +183,9 @@ class Hold:
         try:
             await self._approvals.abandon(approval.id)
         except ApprovalsError:
-            logger.info("%s was decided before its client left", approval.id)
+            logger.info(
+                "%s was decided before its client left", approval.id, extra=fields(approval)
+            )
 
     async def _until_usable(self, approval: Approval, use_from: datetime) -> None:
         """A release delay: until it is over, or something else has happened."""

@@ -29,6 +29,7 @@ from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.upstream_http import AnswerLost
 from approvals.outbound import AnswerTooLarge
+from approvals.service.fields import fields
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
 if TYPE_CHECKING:
@@ -207,7 +208,9 @@ class Relay:
         try:
             return await self._releases.hand_over(approval, request.left)
         except StoreFailure:
-            logger.exception("the outcome of %s may be given again", approval.id)
+            logger.exception(
+                "the outcome of %s may be given again", approval.id, extra=fields(approval)
+            )
             return True
 
     async def _hand_over(self, request: Request, ended: Ended) -> None:

@@ -12,7 +12,8 @@ from approvals.domain.rights import may_cancel, may_steer, rights_of
 from approvals.domain.states import Answer, Approved, CancelReason, Decision, Pending
 from approvals.errors import AlreadyDecided, Forbidden, NotFound, Overloaded
 from approvals.ports import Answer as StoreAnswer
-from approvals.ports import Applied, Page, TooLate
+from approvals.ports import Applied, Page, Step, TooLate
+from approvals.service.fields import fields
 from approvals.service.identity import AgentPrincipal, PersonPrincipal, Principal
 from approvals.service.waiting import MAX_RESULT_WAIT
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from approvals.domain.states import Approval, Transition
-    from approvals.ports import Clock, Ids, ListFilter, Signals, Store
+    from approvals.ports import Clock, Ids, ListFilter, Signals, Store, Tracer
     from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,21 @@ class Approvals:
     """The use cases over one approval; every surface calls these and no others."""
 
     def __init__(
-        self, *, store: Store, rules: Rules, clock: Clock, ids: Ids, signals: Signals
+        self,
+        *,
+        store: Store,
+        rules: Rules,
+        clock: Clock,
+        ids: Ids,
+        signals: Signals,
+        tracer: Tracer,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
         self._ids = ids
         self._signals = signals
+        self._tracer = tracer
 
     async def get(self, by: Principal, approval_id: str) -> Approval:
         """An approval as it is now: one past its deadline is shown as ended.
@@ -81,6 +90,12 @@ class Approvals:
         Rights are judged here and now, whatever was shown before. Raises Forbidden, Settled or
         DigestMismatch errors that say why not.
         """
+        with self._tracer.span(Step.DECIDE) as span:
+            decided = await self._decide(by, approval_id, answering)
+            span.approval(decided)
+            return decided
+
+    async def _decide(self, by: Principal, approval_id: str, answering: Answering) -> Approval:
         for _ in range(TRIES):
             approval = await self.settle(await self.seen(by, approval_id))
             if not isinstance(by, PersonPrincipal):
@@ -236,7 +251,9 @@ class Approvals:
             if transition := self._reminder(settled):
                 await self._apply(transition, background=True)
         except Exception:
-            logger.exception("could not record the deadline of %s", approval.id)
+            logger.exception(
+                "could not record the deadline of %s", approval.id, extra=fields(approval)
+            )
             return False
         return True
 

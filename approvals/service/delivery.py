@@ -16,7 +16,7 @@ from approvals.ports import Delivery, Notice
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from approvals.ports import Channel, Clock, Store
+    from approvals.ports import Channel, Clock, Meter, Store
     from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,13 @@ class Deliveries:
         rules: Rules,
         clock: Clock,
         channels: Mapping[str, Channel],
+        meter: Meter,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
         self._channels = channels
+        self._meter = meter
 
     async def deliver_due(self) -> int:
         """Tell everything that is due; how many rows that were."""
@@ -54,12 +56,19 @@ class Deliveries:
             async with asyncio.timeout(LEASE.total_seconds() / 2):
                 await self._tell(delivery)
         except Exception as error:
-            logger.exception("%s could not be told of %s", delivery.channel, delivery.approval_id)
+            logger.exception(
+                "%s could not be told of %s",
+                delivery.channel,
+                delivery.approval_id,
+                extra={"approval": delivery.approval_id},
+            )
             await self._store.delivery_failed(
                 delivery.id, error=type(error).__name__, retry_in=_pause(delivery.attempts)
             )
+            self._meter.not_told(delivery)
         else:
             await self._store.delivered(delivery.id)
+            self._meter.told(delivery, at=self._clock.now())
 
     async def _tell(self, delivery: Delivery) -> None:
         approval = await self._store.approval(delivery.approval_id)

@@ -33,7 +33,7 @@ from approvals.domain.states import (
 from approvals.domain.strictjson import canonical
 from approvals.domain.summary import summarize
 from approvals.errors import IdempotencyMismatch, Overloaded
-from approvals.ports import Applied, Duplicate, Frozen, Full, GiveBack, TooLate, TooMany
+from approvals.ports import Applied, Duplicate, Frozen, Full, GiveBack, Step, TooLate, TooMany
 from approvals.service.retention import PURPOSE as ERASED
 from approvals.service.waiting import MAX_RESULT_WAIT
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from approvals.domain.policy.model import Verdict
     from approvals.domain.quorum import Requirement
     from approvals.domain.strictjson import Json
-    from approvals.ports import Clock, Ids, Signals, Store
+    from approvals.ports import Clock, Ids, Signals, Store, Tracer
     from approvals.service.approvals import Approvals
     from approvals.service.journal import Journal
     from approvals.service.keyring import Keyring
@@ -111,6 +111,7 @@ class Gate:
         clock: Clock,
         ids: Ids,
         signals: Signals,
+        tracer: Tracer,
     ) -> None:
         self._store = store
         self._approvals = approvals
@@ -120,6 +121,7 @@ class Gate:
         self._clock = clock
         self._ids = ids
         self._signals = signals
+        self._tracer = tracer
 
     def judge(self, call: Call) -> Verdict:
         """What the policy says now; writes nothing."""
@@ -164,6 +166,14 @@ class Gate:
 
         Raises IdempotencyMismatch, and StoreFailure errors, after which nothing may be sent.
         """
+        with self._tracer.span(Step.GATE) as span:
+            span.call(call)
+            arrival = await self._arrive(call, verdict, idempotency_key)
+            if not isinstance(arrival, Allowed) and arrival.approval is not None:
+                span.approval(arrival.approval)
+            return arrival
+
+    async def _arrive(self, call: Call, verdict: Verdict, idempotency_key: str | None) -> Arrival:
         identities = self._identities(call, idempotency_key)
         for _ in range(TRIES):
             last = await self._store.latest(identities)

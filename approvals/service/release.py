@@ -27,7 +27,18 @@ from approvals.domain.states import (
 )
 from approvals.domain.strictjson import canonical
 from approvals.errors import IllegalTransition, Overloaded, StoreFailure, Undetermined
-from approvals.ports import Answered, Applied, Frozen, Full, NotSent, Reserve, TooLate, Unanswered
+from approvals.ports import (
+    Answered,
+    Applied,
+    Frozen,
+    Full,
+    NotSent,
+    Reserve,
+    Step,
+    TooLate,
+    Unanswered,
+)
+from approvals.service.fields import fields
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
@@ -37,7 +48,7 @@ if TYPE_CHECKING:
     from approvals.domain.policy.model import Verdict
     from approvals.domain.refused import Refusal
     from approvals.domain.states import Approval, Transition
-    from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Upstream
+    from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Tracer, Upstream
     from approvals.service.approvals import Approvals
     from approvals.service.gate import Gate
     from approvals.service.liveness import Liveness
@@ -74,6 +85,7 @@ class Releases:
         ids: Ids,
         signals: Signals,
         liveness: Liveness,
+        tracer: Tracer,
     ) -> None:
         self._store = store
         self._approvals = approvals
@@ -82,6 +94,7 @@ class Releases:
         self._ids = ids
         self._signals = signals
         self._liveness = liveness
+        self._tracer = tracer
         self._running: dict[str, asyncio.Task[Release]] = {}
         self._handing_over: set[asyncio.Task[bool]] = set()
         self._handing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -130,7 +143,9 @@ class Releases:
         for approval in lost:
             transition = machine.lose(approval, now=self._clock.now(), event_id=self._ids.event())
             await self._apply(transition)
-            logger.warning("%s was being sent by a process that is gone", approval.id)
+            logger.warning(
+                "%s was being sent by a process that is gone", approval.id, extra=fields(approval)
+            )
         return len(lost)
 
     async def _hand_over(self, approval: Approval, left: asyncio.Future[None]) -> bool:
@@ -162,6 +177,13 @@ class Releases:
         return transition.after if isinstance(answer, Applied) else None
 
     async def _run(self, approval: Approval, upstream: Upstream) -> Release:
+        with self._tracer.span(Step.RELEASE) as span:
+            span.approval(approval)
+            release = await self._release(approval, upstream)
+            span.approval(release.approval)
+            return release
+
+    async def _release(self, approval: Approval, upstream: Upstream) -> Release:
         call = approval.call
         if ground_lost(approval, self._gate.judge(call)):
             return await self._ground_lost(approval)
@@ -186,9 +208,13 @@ class Releases:
                 return NotSent(why="the policy changed at that moment")
             if not self._liveness.fresh:
                 return NotSent(why="this process had lost touch with the database")
-            return await upstream.send()
+            with self._tracer.span(Step.SEND) as span:
+                span.approval(sent)
+                return await upstream.send()
         except Exception as error:
-            logger.exception("sending %s ended in an error nobody foresaw", sent.id)
+            logger.exception(
+                "sending %s ended in an error nobody foresaw", sent.id, extra=fields(sent)
+            )
             return Unanswered(why=f"the sender failed ({type(error).__name__})")
 
     async def _ground_lost(self, approval: Approval) -> Release:
@@ -241,7 +267,9 @@ class Releases:
                 answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
                 break
             except StoreFailure:
-                logger.exception("the outcome of %s is not recorded yet", sent.id)
+                logger.exception(
+                    "the outcome of %s is not recorded yet", sent.id, extra=fields(sent)
+                )
                 await asyncio.sleep(RECORD_AGAIN.total_seconds())
         self._signals.changed(sent.id, transition.after.version)
         mine = came if isinstance(came, Answered) else None
@@ -251,7 +279,9 @@ class Releases:
 
     async def _correct(self, sent: Approval, outcome: Outcome, result: str | None) -> Approval:
         """This process was given up for dead and lives: its late result corrects the record."""
-        logger.warning("the outcome of %s comes late: %s", sent.id, outcome.status)
+        logger.warning(
+            "the outcome of %s comes late: %s", sent.id, outcome.status, extra=fields(sent)
+        )
         newest = await self._newest(sent)
         try:
             transition = self._finishing(newest, outcome, result, token=_token(sent))
@@ -286,7 +316,8 @@ class Releases:
     def _ended(self, approval_id: str, task: asyncio.Task[Release]) -> None:
         self._running.pop(approval_id, None)
         if not task.cancelled() and (error := task.exception()):
-            logger.warning("%s was not sent: %s", approval_id, error)
+            about = {"approval": approval_id}
+            logger.warning("%s was not sent: %s", approval_id, error, extra=about)
 
 
 def ground_lost(approval: Approval, verdict: Verdict) -> bool:

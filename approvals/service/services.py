@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from approvals.ports import Clock, Hints, Store
+    from approvals.ports import Clock, Hints, Meter, Store
     from approvals.service.approvals import Approvals
     from approvals.service.audit import Audit
     from approvals.service.caller import CallerReleases
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from approvals.service.gate import Gate
     from approvals.service.identity import Identity
     from approvals.service.liveness import Liveness
+    from approvals.service.overview import Overview
     from approvals.service.release import Releases
     from approvals.service.retention import Retention
     from approvals.service.rules import Rules
@@ -40,3 +41,5 @@ class Services:
     deliveries: Deliveries
     audit: Audit
     retention: Retention
+    overview: Overview
+    meter: Meter

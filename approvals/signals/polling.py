@@ -12,6 +12,8 @@ class Polling:
     """Hints within this process only."""
 
     state = "polling"
+    listening = None
+    lost = 0
 
     def __init__(self, heard: Callable[[str, int], None]) -> None:
         self._heard = heard

@@ -286,6 +286,7 @@ def delivery_of(row: Row) -> Delivery:
         channel=row["channel"],
         kind=NoticeKind(row["kind"]),
         attempts=row["attempts"],
+        at=row["at"],
     )
 
 

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from approvals.errors import ConfigurationInvalid, Unavailable
 from approvals.storage import migrations
 from approvals.storage.clock import DatabaseClock, SystemClock
+from approvals.storage.commits import UNMETERED
 from approvals.storage.postgres import PostgresStore
 from approvals.storage.sqlite import SqliteAudit, SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from approvals.ports import AuditStore
+    from approvals.ports import AuditStore, WriteMeter
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Database:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
+async def opened(url: str, meter: WriteMeter = UNMETERED) -> AsyncIterator[Database]:
     """An SQLite file, brought to this version's schema and held by this process; or a PostgreSQL
     database that has it.
 
@@ -45,11 +46,12 @@ async def opened(url: str) -> AsyncIterator[Database]:
     """
     if url.startswith(SQLITE):
         clock = SystemClock()
-        database = Database(_sqlite(url, clock), clock)
+        database = Database(_sqlite(url, clock, meter), clock)
     else:
         await asyncio.to_thread(check_schema, url)
         server_clock = DatabaseClock()
-        database = Database(await PostgresStore.open(url, server_clock), server_clock)
+        store = await PostgresStore.open(url, server_clock, meter)
+        database = Database(store, server_clock)
     try:
         yield database
     finally:
@@ -70,10 +72,10 @@ async def looked_at(url: str) -> AsyncIterator[AuditStore]:
         await store.close()
 
 
-def _sqlite(url: str, clock: SystemClock) -> SqliteStore:
+def _sqlite(url: str, clock: SystemClock, meter: WriteMeter) -> SqliteStore:
     path = Path(url.removeprefix(SQLITE))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(path, clock, prepare=lambda: migrations.upgrade(url))
+    return SqliteStore(path, clock, prepare=lambda: migrations.upgrade(url), meter=meter)
 
 
 def check_schema(url: str) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from approvals.errors import Unavailable
 from approvals.storage import mapping
+from approvals.storage.commits import UNMETERED
 from approvals.storage.newest import Newest
 from approvals.storage.postgres_counters import full
 from approvals.storage.postgres_heads import Heads
@@ -27,6 +28,7 @@ from approvals.storage.postgres_session import (
     SETTINGS,
     Session,
     heard,
+    without_values,
 )
 from approvals.storage.postgres_statement import readable, storable
 from approvals.storage.postgres_writer import Writer
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from approvals.domain.limits import Charge
     from approvals.domain.seal import Seal
     from approvals.domain.states import Approval
-    from approvals.ports import Answer, Delivery, KeyRecord, Operation
+    from approvals.ports import Answer, Delivery, KeyRecord, Operation, WriteMeter
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection, Pool, Record
 
@@ -54,17 +56,19 @@ READ_TRIES = 3
 class PostgresStore(Reads):
     """Store and KeyStore over one PostgreSQL database, which any number of processes serve."""
 
-    def __init__(self, url: str, clock: DatabaseClock, pool: Pool) -> None:
+    def __init__(self, url: str, clock: DatabaseClock, pool: Pool, meter: WriteMeter) -> None:
         """Use `PostgresStore.open`."""
         self._pool = pool
         self._reader = _Reader(pool)
         super().__init__(self._reader, self._reader)
         self._newest = Newest()
         self._heads = Heads(self._read_heads)
-        self._writer = Writer(Session(url, clock), clock, wrote=self._newest.keep)
+        self._writer = Writer(Session(url, clock), clock, meter, wrote=self._newest.keep)
 
     @classmethod
-    async def open(cls, url: str, clock: DatabaseClock) -> PostgresStore:
+    async def open(
+        cls, url: str, clock: DatabaseClock, meter: WriteMeter = UNMETERED
+    ) -> PostgresStore:
         """Connect, and learn the server's time. Raises Unavailable when it does not answer."""
         try:
             async with asyncio.timeout(2 * CONNECT_WITHIN.total_seconds()):
@@ -81,7 +85,7 @@ class PostgresStore(Reads):
                     await heard(connection, clock)
         except (*LOST, asyncpg.PostgresError) as error:
             raise Unavailable(f"The database cannot be reached: {error}") from error
-        return cls(url, clock, pool)
+        return cls(url, clock, pool, meter)
 
     async def close(self) -> None:
         """Write what waits, for as long as a write may take, and hang up."""
@@ -213,7 +217,8 @@ where id in (
     )
   order by o.due_at limit $2 for update skip locked
 )
-returning id, approval_id, channel, kind, attempts
+returning id, approval_id, channel, kind, attempts,
+  coalesce((select e.at from events e where e.id = split_part(outbox.id, ':', 1)), due_at) as at
 """
 
 
@@ -262,7 +267,7 @@ class _Reader:
                 if not left or isinstance(error, TimeoutError):
                     raise Unavailable("The database does not answer.") from error
             except asyncpg.PostgresError as error:
-                raise Unavailable("The database cannot be read.") from error
+                raise Unavailable("The database cannot be read.") from without_values(error)
         raise AssertionError
 
     async def rows(self, query: sa.Select[Any], values: Values | None = None) -> Sequence[Row]:

@@ -123,6 +123,13 @@ class Session:
             raise TimeoutError("the session before this one has not ended yet") from None
 
 
+def without_values(error: Exception) -> Exception:
+    """The error without what the server tells of the row: no log may have what stands in it."""
+    if isinstance(error, asyncpg.PostgresError):
+        error.detail = None
+    return error
+
+
 async def heard(connection: Connection, clock: DatabaseClock) -> None:
     """Set the clock by the server's."""
     asked = clock.elapsed()

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.chain import NO_EVENTS, Head, link
 from approvals.domain.states import Erasure
 from approvals.errors import Unavailable, Undetermined
-from approvals.ports import Answer, Applied, Conflict, Freezing, Record, Thawing
+from approvals.ports import Again, Answer, Applied, Conflict, Freezing, Record, Thawing
 from approvals.storage import mapping
+from approvals.storage.commits import Commits
 from approvals.storage.postgres_counters import room_for
 from approvals.storage.postgres_operations import (
     Rows,
@@ -29,17 +31,21 @@ from approvals.storage.postgres_operations import (
     rows_of,
     version_of,
 )
-from approvals.storage.postgres_session import BETWEEN_TRIES, COLLIDED, is_lost
+from approvals.storage.postgres_session import (
+    BETWEEN_TRIES,
+    COLLIDED,
+    is_lost,
+    without_values,
+)
 from approvals.storage.postgres_statement import PARTS, encoded, statement
 from approvals.storage.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
 
     from approvals.domain.limits import Charge
     from approvals.domain.states import Approval
-    from approvals.ports import Operation
+    from approvals.ports import Operation, WriteMeter
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection
     from approvals.storage.driver import Record as Row
@@ -63,12 +69,19 @@ class Writer:
     """Owns the writing session; every operation passes through here."""
 
     def __init__(
-        self, session: Session, clock: DatabaseClock, *, wrote: Callable[[Approval], None]
+        self,
+        session: Session,
+        clock: DatabaseClock,
+        meter: WriteMeter,
+        *,
+        wrote: Callable[[Approval], None],
     ) -> None:
         """`wrote` hears of every new version of an approval, before its caller does."""
         self._wrote = wrote
         self._session = session
         self._clock = clock
+        self._meter = meter
+        self._commits = Commits(meter, clock)
         self._waiting: Queue[Job] = Queue()
         self._came = asyncio.Event()
         self._heads: dict[str, Head] = {}
@@ -84,6 +97,7 @@ class Writer:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         job = Job(operation, row_of(operation), future)
         self._waiting.put(job, background=background)
+        self._commits.watch(operation, future)
         self._came.set()
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -126,16 +140,19 @@ class Writer:
                 continue
             try:
                 doubtful = False
-                group = await self._flush(connection, group)
+                group = await self._timed_flush(connection, group)
             except Exception as error:  # noqa: BLE001 (the edge: only the caller of the cause sees it)
                 self._heads.clear()
                 doubtful = is_lost(error)
                 if doubtful:
                     await self._lost(error)
-                elif not isinstance(error, COLLIDED):
+                elif isinstance(error, COLLIDED):
+                    self._meter.again(Again.COLLIDED)
+                else:
                     group = await self._halved(group, error)
 
     async def _lost(self, error: Exception) -> None:
+        self._meter.again(Again.LOST)
         logger.warning("the database was lost (%r); the same writes again", error)
         self._session.broken()
         await asyncio.sleep(BETWEEN_TRIES.total_seconds())
@@ -143,8 +160,9 @@ class Writer:
     async def _halved(self, group: Sequence[Job], error: Exception) -> Sequence[Job]:
         """The server took the flush back: find the cause; the half that is left to do."""
         if len(group) == 1:
-            _refuse(group[0], error)
+            _refuse(group[0], without_values(error))
             return []
+        self._meter.again(Again.SPLIT)
         middle = len(group) // 2
         await self._settle(group[:middle])
         return group[middle:]
@@ -158,6 +176,13 @@ class Writer:
             if job.operation.op_id in written:
                 _resolve(job, Applied())
         return [job for job in group if not job.future.done()]
+
+    async def _timed_flush(self, connection: Connection, group: Sequence[Job]) -> list[Job]:
+        began = self._clock.elapsed()
+        again = await self._flush(connection, group)
+        took = timedelta(seconds=self._clock.elapsed() - began)
+        self._meter.flushed(operations=len(group) - len(again), took=took)
+        return again
 
     async def _flush(self, connection: Connection, group: Sequence[Job]) -> list[Job]:
         """Write once; the jobs that must be submitted again."""

@@ -108,6 +108,11 @@ FREEZES = (
 )
 """Freezes in force, youngest first."""
 
+BACKLOG = sa.select(
+    sa.func.count().label("pending"), sa.func.min(APPROVALS.c.created_at).label("oldest")
+).where(PENDING)
+"""How many are pending, and when the oldest was parked."""
+
 
 def versions(approval_ids: Sequence[str]) -> Select:
     """Id and version of these approvals."""

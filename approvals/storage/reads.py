@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from approvals.errors import Unavailable
-from approvals.ports import KeyRecord, Page, Process
+from approvals.ports import Backlog, KeyRecord, Page, Process
 from approvals.storage import audit_queries, mapping, queries
 from approvals.storage.audit_reads import AuditReads
 
@@ -93,6 +93,10 @@ class Reads(AuditReads):
         found = await self._cold.approvals(queries.page(filter_), enough=enough)
         return Page(approvals=self._all_readable(found), more=more)
 
+    async def backlog(self) -> Backlog:
+        [row] = await self._cold.rows(queries.BACKLOG, {})
+        return Backlog(pending=row["pending"], oldest=row["oldest"])
+
     async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
         pending = await self._approvals(queries.overdue_pending(now=now, limit=limit))
         return pending + await self._approvals(queries.overdue_approved(now=now, limit=limit))
@@ -173,7 +177,10 @@ class Reads(AuditReads):
         except Exception:
             if row["id"] not in self._unreadable:
                 self._unreadable.add(row["id"])
-                logger.exception("the row of %s cannot be read and is left out", row["id"])
+                about = {"approval": row["id"]}
+                logger.exception(
+                    "the row of %s cannot be read and is left out", row["id"], extra=about
+                )
             return None
 
 

@@ -16,6 +16,7 @@ from approvals.domain.states import Approval
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Answer, KeyRecord
 from approvals.storage import audit_queries, mapping, queries
+from approvals.storage.commits import UNMETERED, Commits
 from approvals.storage.newest import Newest
 from approvals.storage.reads import Enough, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
@@ -26,12 +27,11 @@ from approvals.storage.sqlite_rows import (
     SET_SEAL,
     UNSEALED,
     insert,
-    named,
+    leased,
     rows,
 )
 from approvals.storage.tables import (
     KeyRow,
-    OutboxRow,
     SealRow,
     StartingPersonRow,
     to_microseconds,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.limits import Charge
     from approvals.domain.seal import Seal
-    from approvals.ports import Clock, Delivery, Operation
+    from approvals.ports import Clock, Delivery, Operation, WriteMeter
 
 T = TypeVar("T")
 
@@ -66,6 +66,7 @@ class SqliteStore(Reads):
         clock: Clock,
         *,
         prepare: Callable[[], None],
+        meter: WriteMeter = UNMETERED,
         factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         """Take the file for this process; `prepare` then brings its schema up to date.
@@ -82,7 +83,8 @@ class SqliteStore(Reads):
         writing.execute("pragma secure_delete = on")  # what is erased is not left in free pages
         writing.execute("delete from processes")  # the lock says that none of them lives
         self._newest = Newest()
-        self._writer = Writer(writing, clock, ended=self._ended)
+        self._writer = Writer(writing, clock, meter, ended=self._ended)
+        self._commits = Commits(meter, clock)
         self._readers = (_Reader(path), _Reader(path))
         super().__init__(*self._readers)
         self._writer.start()
@@ -105,9 +107,10 @@ class SqliteStore(Reads):
     async def apply(
         self, operation: Operation, *, within: timedelta, background: bool = False
     ) -> Answer:
-        answer = await self._write(
-            row_of(operation), work_of(operation), within=within, background=background
-        )
+        row, work = row_of(operation), work_of(operation)
+        future = self._writer.submit(row, work, background=background)
+        self._commits.watch(operation, future)
+        answer = await _answer(future, within=within)
         assert isinstance(answer, Answer)  # noqa: S101 (work_of answers nothing else)
         return answer
 
@@ -180,7 +183,7 @@ class SqliteStore(Reads):
             taken = connection.execute(
                 LEASE, {"now": at, "until": to_microseconds(now + lease), "limit": limit}
             )
-            return [mapping.delivery_of(named(OutboxRow, row)) for row in taken.fetchall()]
+            return [mapping.delivery_of(leased(row)) for row in taken.fetchall()]
 
         return await self._submit("outbox", work, background=True)
 
@@ -237,16 +240,8 @@ class SqliteStore(Reads):
         *,
         background: bool = False,
     ) -> T:
-        answer = await self._write(row, Plain(work), within=MAX_WAIT, background=background)
-        return cast("T", answer)
-
-    async def _write(self, row: str, work: Work, *, within: timedelta, background: bool) -> object:
-        future = self._writer.submit(row, work, background=background)
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                return await asyncio.shield(future)
-        except TimeoutError:
-            raise Undetermined("The database has not answered in time.") from None
+        future = self._writer.submit(row, Plain(work), background=background)
+        return cast("T", await _answer(future, within=MAX_WAIT))
 
 
 class SqliteAudit(Reads):
@@ -307,6 +302,14 @@ class _Reader:
     def _close(self) -> None:
         if self.connection is not None:
             self.connection.close()
+
+
+async def _answer(future: asyncio.Future[object], *, within: timedelta) -> object:
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            return await asyncio.shield(future)
+    except TimeoutError:
+        raise Undetermined("The database has not answered in time.") from None
 
 
 def _reloads(connection: sqlite3.Connection) -> int:

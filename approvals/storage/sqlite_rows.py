@@ -43,11 +43,6 @@ def _columns(table: type[Any]) -> list[str]:
     return [column.name for column in table.__table__.columns]
 
 
-def _moments(table: type[Any]) -> frozenset[str]:
-    columns = table.__table__.columns
-    return frozenset(column.name for column in columns if isinstance(column.type, Moment))
-
-
 _TABLES = (
     ApprovalRow,
     CounterRow,
@@ -63,7 +58,6 @@ _TABLES = (
     StartingPersonRow,
 )
 COLUMNS = {table: _columns(table) for table in _TABLES}
-MOMENTS = {table: _moments(table) for table in _TABLES}
 INSERT = {
     table: f"insert into {table.__tablename__} ({', '.join(names)}) "  # noqa: S608
     f"values ({', '.join(':' + name for name in names)})"
@@ -86,9 +80,13 @@ _DUE = (
     " and e.channel = o.channel and e.version < o.version and e.done_at is null)"
     " order by due_at limit :limit"
 )
+_HAPPENED = (
+    "coalesce((select e.at from events e"
+    " where e.id = substr(outbox.id, 1, instr(outbox.id, ':') - 1)), due_at)"
+)
 LEASE = (
     f"update outbox set leased_until = :until where id in ({_DUE}) "  # noqa: S608
-    f"returning {', '.join(COLUMNS[OutboxRow])}"
+    f"returning id, approval_id, channel, kind, attempts, {_HAPPENED}"
 )
 UNSEALED = "select id, hash from events where seal is null order by seal, at limit ?"
 SET_SEAL = "update events set seal = ? where id = ?"
@@ -112,13 +110,11 @@ def bound(row: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def named(table: type[Any], values: Iterable[Any]) -> dict[str, Any]:
-    """A fetched row by column name, moments as moments."""
-    row = dict(zip(COLUMNS[table], values, strict=True))
-    for name in MOMENTS[table]:
-        if row[name] is not None:
-            row[name] = from_microseconds(row[name])
-    return row
+def leased(values: Iterable[Any]) -> dict[str, Any]:
+    """A row that LEASE returned, by name."""
+    names = ("id", "approval_id", "channel", "kind", "attempts", "at")
+    row = dict(zip(names, values, strict=True))
+    return {**row, "at": from_microseconds(row["at"])}
 
 
 _DIALECT = sqlite_dialect.dialect(paramstyle="named")

@@ -14,16 +14,19 @@ import logging
 import sqlite3
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from approvals.errors import Unavailable
+from approvals.ports import Again
+from approvals.storage.clock import elapsed
 from approvals.storage.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from approvals.ports import Clock
+    from approvals.ports import Clock, WriteMeter
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         clock: Clock,
+        meter: WriteMeter,
         *,
         ended: Callable[[Work, object], None],
     ) -> None:
@@ -68,6 +72,7 @@ class Writer:
         self._ended = ended
         self.connection = connection
         self._clock = clock
+        self._meter = meter
         self._waiting: Queue[Job] = Queue()
         self._changed = threading.Condition()
         self._closing = False
@@ -126,12 +131,16 @@ class Writer:
             return self._waiting.take()
 
     def _flush(self, connection: sqlite3.Connection, group: Sequence[Job]) -> None:
+        began = elapsed()
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 self._savepoint(connection, job)
             connection.execute("COMMIT")
+            took = timedelta(seconds=elapsed() - began)
+            self._meter.flushed(operations=len(group), took=took)
         except (sqlite3.Error, _GroupLost) as error:
+            self._meter.again(Again.SPLIT)
             logger.warning(
                 "a group of %d writes failed (%s); submitting each alone", len(group), error
             )

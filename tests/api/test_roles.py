@@ -50,11 +50,12 @@ EXPECTED: dict[str, dict[str, int]] = {
     ),
     "GET /healthz": dict.fromkeys(WHO, 200),
     "GET /readyz": dict.fromkeys(WHO, 200),
+    "GET /metrics": dict.fromkeys(WHO, 200),
 }
 ESCALATING = {
     "approval": {"escalate": {"after": "10m", "approvers": ["person:dan"]}, "timeout": "15m"}
 }
-OPEN = {"GET /healthz", "GET /readyz"}
+OPEN = {"GET /healthz", "GET /readyz", "GET /metrics"}
 
 
 def test_the_table_names_every_route_that_is_documented() -> None:

@@ -28,6 +28,7 @@ from approvals.service.retention import Retention
 from approvals.service.rules import Rules
 from approvals.service.waiting import Waiting
 from approvals.storage.clock import SystemClock, elapsed
+from approvals.telemetry.spans import OpenTelemetryTracer
 from tests.e2e.world import configured
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Lives:
         rules = Rules(rulebook, lambda: rulebook)
         signals = Waiting(self.store)
         common: dict[str, Any] = {"store": self.store, "clock": self.clock, "ids": IDS}
-        self.approvals = Approvals(rules=rules, signals=signals, **common)
+        tracer = OpenTelemetryTracer()
+        self.approvals = Approvals(rules=rules, signals=signals, tracer=tracer, **common)
         self.journal = Journal(keyring=KEYRING, stream="prc_lives", **common)
         self.gate = Gate(
             approvals=self.approvals,
@@ -131,6 +133,7 @@ class Lives:
             rules=rules,
             keyring=KEYRING,
             signals=signals,
+            tracer=tracer,
             **common,
         )
         self.liveness = Liveness(
@@ -141,6 +144,7 @@ class Lives:
             gate=self.gate,
             signals=signals,
             liveness=self.liveness,
+            tracer=tracer,
             **common,
         )
         self.caller = CallerReleases(

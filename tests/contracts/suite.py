@@ -31,6 +31,7 @@ from approvals.domain.states import (
 from approvals.errors import Unavailable
 from approvals.ports import (
     Applied,
+    Backlog,
     Conflict,
     Duplicate,
     KeyRecord,
@@ -313,6 +314,22 @@ class StoreContract:
         found = await store.overdue(now=approved.state.use_by, limit=10)
         assert {one.id for one in found} == {soon.id, approved.id}
 
+    async def test_the_backlog_is_what_is_pending_and_when_the_first_of_it_was_parked(
+        self, store: Engine
+    ) -> None:
+        assert await store.backlog() == Backlog(pending=0, oldest=None)
+        first = await parked(store)
+        second = await parked(store, lasts=timedelta(milliseconds=1))
+        assert await store.backlog() == Backlog(pending=2, oldest=first.created_at)
+        approved = await applied(store, approving(first))
+        assert await store.backlog() == Backlog(pending=1, oldest=second.created_at)
+        await applied(store, sending(approved))
+        await asyncio.sleep(0.01)
+        assert (await store.backlog()).pending == 1
+        step = machine.expire(second, now=second.expires_at, event_id=IDS.event())
+        await applied(store, step)
+        assert await store.backlog() == Backlog(pending=0, oldest=None)
+
     async def test_what_a_process_that_lives_is_sending_is_no_orphan(self, store: Engine) -> None:
         sent = await applied(store, sending(await applied(store, approving(await parked(store)))))
         other = await applied(store, sending(await applied(store, approving(await parked(store)))))
@@ -396,17 +413,19 @@ class StoreContract:
         await applied(store, approving(asked))
         [first] = await store.lease_deliveries(lease=SOON, limit=10)
         assert (first.approval_id, first.kind, first.attempts) == (asked.id, "requested", 0)
+        assert first.at == asked.created_at
         assert await store.lease_deliveries(lease=SOON, limit=10) == []
         await store.delivered(first.id)
         [second] = await store.lease_deliveries(lease=SOON, limit=10)
         assert second.kind == "decided"
 
     async def test_a_failed_delivery_is_due_again_later(self, store: Engine) -> None:
-        await parked(store)
+        asked = await parked(store)
         [first] = await store.lease_deliveries(lease=SOON, limit=10)
         await store.delivery_failed(first.id, error="x", retry_in=timedelta(0))
         [again] = await store.lease_deliveries(lease=SOON, limit=10)
         assert (again.id, again.attempts) == (first.id, 1)
+        assert again.at == first.at == asked.created_at
         await store.delivery_failed(again.id, error="x", retry_in=timedelta(hours=1))
         assert await store.lease_deliveries(lease=SOON, limit=10) == []
 

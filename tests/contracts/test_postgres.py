@@ -14,13 +14,19 @@ from approvals.storage.postgres import PostgresStore
 from tests.contracts.suite import StoreContract
 from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
+from tests.contracts.suite_meter import Counted, MeterContract
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
-    engine = await PostgresStore.open(postgres_url, DatabaseClock())
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+async def store(postgres_url: str, counted: Counted) -> AsyncIterator[PostgresStore]:
+    engine = await PostgresStore.open(postgres_url, DatabaseClock(), counted)
     yield engine
     await engine.close()
 
@@ -39,5 +45,5 @@ async def execute(postgres_url: str) -> AsyncIterator[Execute]:
     await engine.dispose()
 
 
-class TestPostgres(StoreContract, CounterContract, AuditContract):
+class TestPostgres(StoreContract, CounterContract, AuditContract, MeterContract):
     """The suites, unchanged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,13 +14,15 @@ import pytest
 
 from approvals.domain.states import Approval
 from approvals.errors import Overloaded, Unavailable, Undetermined
-from approvals.ports import Answer, Applied, Conflict, Full, Reserve
+from approvals.ports import Again, Answer, Applied, Conflict, Full, Reserve
 from approvals.storage.clock import DatabaseClock
 from approvals.storage.migrations import upgrade
 from approvals.storage.postgres import PostgresStore
 from approvals.storage.queue import MAX_WAITING
 from tests.contracts.suite import approving, denying, do, is_whole, parked, parking
 from tests.contracts.suite_counters import charge, freeze, run
+from tests.contracts.suite_meter import Counted
+from tests.domain.builders import call
 from tests.faults.proxy import Proxy, proxy
 from tests.servers import DURABLE, Postgres, postgres
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 LONG = timedelta(seconds=30)
+SECRET = "hunter2-very-secret"
 
 
 @pytest.fixture
@@ -45,12 +49,17 @@ async def network(postgres_server: Postgres) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
 async def store(
-    network: Proxy, postgres_server: Postgres, postgres_url: str
+    network: Proxy, postgres_server: Postgres, postgres_url: str, counted: Counted
 ) -> AsyncIterator[PostgresStore]:
     """A store whose connections all go through `network`."""
     url = postgres_url.replace(f":{postgres_server.port}/", f":{network.port}/")
-    engine = await PostgresStore.open(url, DatabaseClock())
+    engine = await PostgresStore.open(url, DatabaseClock(), counted)
     yield engine
     network.go()
     network.lose_answers_to(None)
@@ -66,7 +75,7 @@ async def replica(store: PostgresStore, postgres_url: str) -> AsyncIterator[Post
 
 
 async def test_a_write_whose_answer_was_lost_is_answered_from_what_the_database_has(
-    store: PostgresStore, network: Proxy
+    store: PostgresStore, network: Proxy, counted: Counted
 ) -> None:
     asked = await parked(store)
     step = approving(asked)
@@ -76,6 +85,8 @@ async def test_a_write_whose_answer_was_lost_is_answered_from_what_the_database_
     network.lose_answers_to(None)
     assert await prepared == Applied()
     assert await is_whole(store, step.after)
+    assert counted.committed_ids.count(step.op_id) == 1
+    assert set(counted.retries) == {Again.LOST}
 
 
 async def test_connections_cut_at_any_moment_lose_and_double_nothing(
@@ -158,7 +169,7 @@ async def test_a_row_somebody_else_has_locked_harms_only_its_own_caller(
 
 
 async def test_a_server_that_does_not_answer_refuses_what_was_not_sent_and_settles_what_was(
-    store: PostgresStore, network: Proxy
+    store: PostgresStore, network: Proxy, counted: Counted
 ) -> None:
     asked = await parked(store)
     network.stop()
@@ -174,6 +185,7 @@ async def test_a_server_that_does_not_answer_refuses_what_was_not_sent_and_settl
     assert await store.apply(step, within=LONG) == Applied()
     assert await is_whole(store, step.after)
     assert await store.approval(late.approval.id) is None
+    assert counted.committed_ids[1:] == [step.op_id]
 
 
 async def test_too_many_waiting_writes_are_refused(store: PostgresStore, network: Proxy) -> None:
@@ -264,7 +276,7 @@ async def test_a_freeze_on_one_replica_stops_the_next_write_on_the_other(
 
 
 async def test_a_unique_violation_in_the_middle_of_a_full_flush_harms_only_its_caller(
-    store: PostgresStore,
+    store: PostgresStore, counted: Counted
 ) -> None:
     first = await parked(store)
     [event] = await store.events(first.id)
@@ -275,6 +287,46 @@ async def test_a_unique_violation_in_the_middle_of_a_full_flush_harms_only_its_c
     )
     assert isinstance(answers.pop(117), Unavailable)
     assert answers == [Applied()] * 199
+    assert len(counted.operations) == sum(size for size, _ in counted.groups) == 200
+    assert set(counted.retries) == {Again.SPLIT}
+
+
+async def test_the_row_of_a_refused_write_is_in_no_log(
+    store: PostgresStore, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server's error tells the whole row, with the arguments that nobody is shown."""
+    there = await asyncpg.connect(postgres_url)
+    await there.execute("alter table approvals add constraint never check (server <> 'exchange')")
+    await there.close()
+    with pytest.raises(Unavailable) as refused:
+        await do(store, parking(call=call({"api_key": SECRET})))
+    assert 'violates check constraint "never"' in caplog.text
+    said = "".join(traceback.format_exception(refused.value))
+    assert 'violates check constraint "never"' in said
+    assert SECRET not in caplog.text + said
+
+
+async def test_a_deadlock_takes_the_flush_back_and_the_same_flush_succeeds(
+    store: PostgresStore, postgres_url: str, counted: Counted
+) -> None:
+    """The server says so once, whoever collided with whom."""
+    there = await asyncpg.connect(postgres_url)
+    await there.execute(DEADLOCK_ONCE)
+    await there.close()
+    asked = await parked(store)
+    assert await is_whole(store, asked)
+    assert counted.retries == [Again.COLLIDED]
+    assert len(counted.operations) == 1
+
+
+DEADLOCK_ONCE = """
+create sequence once;
+create function collide() returns trigger language plpgsql as $$ begin
+  if nextval('once') = 1 then raise exception 'deadlock' using errcode = '40P01'; end if;
+  return new;
+end $$;
+create trigger collide before insert on approvals for each row execute function collide()
+"""
 
 
 async def _until(so: object) -> None:

@@ -17,25 +17,34 @@ import sqlalchemy as sa
 
 from approvals.domain.states import Approval
 from approvals.errors import ApprovalsError, Overloaded, Unavailable, Undetermined
-from approvals.ports import Applied
+from approvals.ports import Again, Applied, WriteMeter
 from approvals.storage.clock import SystemClock
+from approvals.storage.commits import UNMETERED
 from approvals.storage.migrations import upgrade
 from approvals.storage.queue import MAX_WAITING
 from approvals.storage.sqlite import SqliteStore
 from tests.contracts.suite import StoreContract, approving, do, is_whole, parked, parking
 from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
+from tests.contracts.suite_meter import Counted, MeterContract
 
 pytestmark = pytest.mark.anyio
 
 
-def opened(path: Path) -> SqliteStore:
-    return SqliteStore(path, SystemClock(), prepare=lambda: upgrade(f"sqlite:///{path}"))
+def opened(path: Path, meter: WriteMeter = UNMETERED) -> SqliteStore:
+    return SqliteStore(
+        path, SystemClock(), prepare=lambda: upgrade(f"sqlite:///{path}"), meter=meter
+    )
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    engine = opened(tmp_path / "test.db")
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, counted: Counted) -> AsyncIterator[SqliteStore]:
+    engine = opened(tmp_path / "test.db", counted)
     yield engine
     await engine.close()
 
@@ -53,7 +62,7 @@ async def execute(store: SqliteStore, tmp_path: Path) -> AsyncIterator[Execute]:
     engine.dispose()
 
 
-class TestSqlite(StoreContract, CounterContract, AuditContract):
+class TestSqlite(StoreContract, CounterContract, AuditContract, MeterContract):
     """The suites, unchanged."""
 
 
@@ -167,6 +176,8 @@ async def test_an_operation_whose_commit_answer_was_lost_is_applied_once(tmp_pat
     assert await do(engine.store, step) == Applied()
     assert engine.lost == 1
     assert await is_whole(engine.store, step.after)
+    assert engine.counted.committed_ids == [made.op_id, step.op_id]
+    assert engine.counted.retries == [Again.SPLIT]
     await engine.store.close()
 
 
@@ -182,6 +193,7 @@ class LosingStore:
 
     def __init__(self, path: Path) -> None:
         self.lost = 0
+        self.counted = Counted()
         self._armed = False
         losing = self
 
@@ -199,6 +211,7 @@ class LosingStore:
             SystemClock(),
             prepare=lambda: upgrade(f"sqlite:///{path}"),
             factory=Connection,
+            meter=self.counted,
         )
 
     def lose_next_commit(self) -> None:

@@ -18,7 +18,7 @@ from tests.deploy.chart import (
 )
 
 OLDEST, NEWEST = "1.25", "1.37"
-NO_SCHEMA = {"ServiceMonitor"}
+NO_SCHEMA = {"ServiceMonitor", "PrometheusRule"}
 """Kinds of the Prometheus operator, which are not Kubernetes's own."""
 
 ALWAYS = {"Deployment", "Service"}

@@ -25,7 +25,7 @@ def test_the_mounted_configuration_loads(
     found = rendered[values]
     (tmp_path / "..now").mkdir()
     (tmp_path / "..data").symlink_to("..now")
-    for name, text in found.one("ConfigMap")["data"].items():
+    for name, text in found.named("ConfigMap", "-config")["data"].items():
         (tmp_path / "..data" / name).write_text(text)
         (tmp_path / name).symlink_to(f"..data/{name}")
     config = Path(plain(found.container)["APPROVALS_CONFIG"])

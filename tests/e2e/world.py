@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mcp_types import CallToolResult
+    from opentelemetry.trace import TracerProvider
 
     from approvals.ports import Answer, Operation, Store
     from approvals.service.services import Services
@@ -173,6 +174,7 @@ async def world(
     upstream: Upstream | None = None,
     upstream_timeout: timedelta = timedelta(seconds=20),
     wrap_store: Callable[[Store], Store] | None = None,
+    traces: TracerProvider | None = None,
     more: dict[str, Any] | None = None,
 ) -> AsyncIterator[World]:
     """A running world; entering again with the same folder is a restart on the same database.
@@ -191,11 +193,11 @@ async def world(
             more=more,
         )
         settings = settings_in(folder, config=config, upstream_timeout=upstream_timeout)
-        app = create_app(settings, hold=hold, wrap_store=wrap_store)
+        app = create_app(settings, hold=hold, wrap_store=wrap_store, traces=traces)
         async with AsyncExitStack() as stack:
             url = people_url = await stack.enter_async_context(served(app))
             if not settings.on_sqlite:
-                other = create_app(settings, hold=hold, wrap_store=copy(wrap_store))
+                other = create_app(settings, hold=hold, wrap_store=copy(wrap_store), traces=traces)
                 people_url = await stack.enter_async_context(served(other))
             services: Services = app.state.services
             yield World(

@@ -1,0 +1,1 @@
+"""What operators see from outside: counters for Prometheus, spans for OpenTelemetry."""
