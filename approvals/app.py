@@ -74,6 +74,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
+SENDING_TIMEOUT = timedelta(seconds=4)
+"""See `liveness.FRESH`."""
 ROTATING = 2
 """Secret keys in use; those after them are old ones, with which only the audit is checked."""
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -236,7 +238,7 @@ def _pools() -> Pools:
     return Pools(
         passing=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT),
         reading=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
-        sending=Outbound(allow_private=True, connect_timeout=CONNECT_TIMEOUT, keep_alive=False),
+        sending=Outbound(allow_private=True, connect_timeout=SENDING_TIMEOUT, keep_alive=False),
     )
 
 

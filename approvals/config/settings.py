@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from approvals.errors import ConfigurationInvalid
 
@@ -127,7 +127,7 @@ def _with_config(settings: Settings) -> Settings:
 def _database_url(text: str) -> str:
     if text.startswith("postgres://"):
         text = text.replace("postgres://", "postgresql://", 1)
-    if text.startswith("postgresql://") and urlsplit(text).path.strip("/"):
+    if text.startswith("postgresql://") and _host(text).path.strip("/"):
         return text
     if not text.startswith("sqlite:///") or len(text) == len("sqlite:///"):
         raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
@@ -137,7 +137,22 @@ def _database_url(text: str) -> str:
 def _redis_url(text: str) -> str:
     if not text.startswith(("redis://", "rediss://", "valkey://", "valkeys://")):
         raise ValueError("must be redis://HOST:PORT/NUMBER, or rediss:// for TLS")
+    _host(text)
     return text.replace("valkey", "redis", 1) if text.startswith("valkey") else text
+
+
+def _host(text: str) -> SplitResult:
+    """The parts of a URL. What is wrong with it is said without its password."""
+    try:
+        parts = urlsplit(text)
+        named = parts.hostname, parts.port
+    except ValueError:
+        named = (None, None)
+    if named[0] is None or "#" in text:
+        raise ValueError(
+            "names no host; write the signs / # ? @ of a password as %2F %23 %3F %40"
+        ) from None
+    return parts
 
 
 def _port(text: str) -> int:

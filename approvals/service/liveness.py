@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LASTS = timedelta(seconds=15)
-FRESH = timedelta(seconds=10)
-"""Five seconds less: what it sends just before has reached the socket when others give it up."""
+FRESH = timedelta(seconds=6)
+"""Nine seconds less: what is sent just before has its connection (app.SENDING_TIMEOUT, twice: a
+place in the pool and the connection) when others give this process up."""
 
 
 class Liveness:
@@ -43,7 +44,7 @@ class Liveness:
 
     @property
     def fresh(self) -> bool:
-        """Whether the row was renewed less than ten seconds ago."""
+        """Whether the row was renewed less than six seconds ago."""
         return self._monotonic() - self._renewed_at < FRESH.total_seconds()
 
     async def renew(self) -> None:

@@ -145,7 +145,7 @@ def _hints(text: str) -> list[tuple[str, int]]:
     """What a message says; whatever else anybody published is nothing."""
     try:
         read = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if not isinstance(read, dict):
         return []

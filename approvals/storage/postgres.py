@@ -32,7 +32,7 @@ from approvals.storage.postgres_session import (
 )
 from approvals.storage.postgres_statement import readable, storable
 from approvals.storage.postgres_writer import Writer
-from approvals.storage.reads import Enough, Reads, Row, Values, never
+from approvals.storage.reads import Enough, Reads, Row, Values, may_be_id, never
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -59,6 +59,7 @@ class PostgresStore(Reads):
     def __init__(self, url: str, clock: DatabaseClock, pool: Pool, meter: WriteMeter) -> None:
         """Use `PostgresStore.open`."""
         self._pool = pool
+        self._clock = clock
         self._reader = _Reader(pool)
         super().__init__(self._reader, self._reader)
         self._newest = Newest()
@@ -107,6 +108,8 @@ class PostgresStore(Reads):
 
     async def approval(self, approval_id: str) -> Approval | None:
         """What is known here is the newest version if its newest event is."""
+        if not may_be_id(approval_id):
+            return None
         head = await self._heads.head(approval_id)
         known = self._newest.get(approval_id)
         if head is None or (known is not None and known.head.hash == head):
@@ -133,7 +136,10 @@ class PostgresStore(Reads):
         return await self._reader.run(lambda c: _seal(c, root_of, limit))
 
     async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
-        return await self._number(_RENEW, process, lasts, config_hash)
+        asked = self._clock.elapsed()
+        row = await self._reader.run(lambda c: c.fetchrow(_RENEW, process, lasts, config_hash))
+        self._clock.heard(row["at"], asked=asked)  # also where nothing is written
+        return int(row["n"])
 
     async def leave(self, process: str) -> None:
         await self._value("delete from processes where id = $1", process)
@@ -192,7 +198,7 @@ renewed as (
   on conflict (id) do update
     set alive_until = excluded.alive_until, config_hash = excluded.config_hash
 )
-select n from reloads
+select n, clock_timestamp() as at from reloads
 """
 _ASK_RELOAD = """
 insert into epochs (name, value) values ('reload', 1)

@@ -9,17 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from approvals.ports import Answer, Full, Record, TooLate
+from approvals.domain.states import Transition
+from approvals.ports import Answer, Full, Record, Reserve, TooLate
 from approvals.storage.postgres_operations import charges_of
+from approvals.storage.postgres_statement import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from approvals.domain.limits import Charge
+    from approvals.ports import Operation
     from approvals.storage.driver import Connection
     from approvals.storage.driver import Record as Row
-    from approvals.storage.postgres_operations import Write
+    from approvals.storage.postgres_operations import Told, Write
 
 _MAKE = """
 insert into counters (key, starts_at, ends_at, used)
@@ -37,6 +40,23 @@ order by c.key, c.starts_at for update
 """
 _USED = _LOCK.removesuffix(" for update\n")
 _HELD = "select holder, key, starts_at from reservations where holder = any($1)"
+_LOCKED_ROWS = """
+with free as (select a.id from approvals a where a.id = any($1) for update skip locked)
+select a.id from approvals a where a.id = any($1) and a.id not in (select f.id from free f)
+"""
+_LOCKED_COUNTERS = """
+with wanted as (
+  select distinct x.key, x.starts_at
+  from unnest($1::text[], $2::timestamptz[]) as x(key, starts_at)
+), free as (
+  select c.key, c.starts_at from counters c
+  where (c.key, c.starts_at) in (select w.key, w.starts_at from wanted w)
+  for update skip locked
+)
+select c.key, c.starts_at from counters c
+where (c.key, c.starts_at) in (select w.key, w.starts_at from wanted w)
+  and (c.key, c.starts_at) not in (select f.key, f.starts_at from free f)
+"""
 _STOPPED = """
 select clock_timestamp() as at,
   array(select e.id from events e where e.id = any($1)) as known,
@@ -82,6 +102,22 @@ async def room_for(connection: Connection, operations: Sequence[Write]) -> Room:
     return room
 
 
+async def locked_rows(connection: Connection, operations: Sequence[Operation | Told]) -> set[int]:
+    """The places of the operations whose row or counter somebody else's session has locked now."""
+    ids = {o.after.id: n for n, o in enumerate(operations) if isinstance(o, Transition)}
+    locked = {ids[row["id"]] for row in await connection.fetch(_LOCKED_ROWS, list(ids))}
+    wanted = [
+        (n, *_place(charge))
+        for n, o in enumerate(operations)
+        if isinstance(o, Record | Reserve)
+        for charge in charges_of(o)
+    ]
+    keys, starts = [key for _, key, _ in wanted], [start for _, _, start in wanted]
+    rows = await connection.fetch(_LOCKED_COUNTERS, keys, starts)
+    places = {(row["key"], row["starts_at"]) for row in rows}
+    return locked | {n for n, key, start in wanted if (key, start) in places}
+
+
 async def full(connection: Connection, charges: Sequence[Charge], holder: str) -> Charge | None:
     """The first of these that has no room now, beside what `holder` has; nothing is locked."""
     held = await _held(connection, [holder])
@@ -119,11 +155,15 @@ async def _held(connection: Connection, holders: Sequence[str]) -> set[tuple[str
 
 async def _stopped(connection: Connection, operations: Sequence[Write]) -> Row:
     """The time, which records are written already, and which a freeze stops."""
-    runs = [(n, *o.runs) for n, o in enumerate(operations) if isinstance(o, Record) and o.runs]
+    runs = [
+        (n, *map(storable, o.runs))
+        for n, o in enumerate(operations)
+        if isinstance(o, Record) and o.runs
+    ]
     known = [o.op_id for o in operations if isinstance(o, Record)]
     places, servers, agents = ([run[i] for run in runs] for i in range(3))
     return await connection.fetchrow(_STOPPED, known, places, servers, agents)
 
 
 def _place(charge: Charge) -> Place:
-    return charge.key, charge.start
+    return storable(charge.key), charge.start

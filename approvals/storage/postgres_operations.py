@@ -126,6 +126,16 @@ def row_of(operation: Operation | Told) -> str:
     return operation.op_id
 
 
+def size_of(operation: Operation | Told) -> int:
+    """About how many characters it writes: what may be large in it."""
+    match operation:
+        case Parking(approval=approval):
+            return len(approval.call.arguments)
+        case Transition(result=str() as result):
+            return len(result)
+    return 0
+
+
 def version_of(operation: Write) -> Approval | None:
     """The approval as the operation leaves it."""
     match operation:

@@ -83,20 +83,20 @@ with ops as materialized (
     case when o.kind = 'park' then (
       select a.id from approvals a where a.open_identity = o.identity
     ) end as existing,
-    case when o.kind = 'record' then
-      exists (select 1 from events e where e.id = o.op_id)
+    case when o.kind in ('park', 'record') then
+      exists (select 1 from events e where e.id = o.op_id and e.stream = coalesce(o.stream, o.id))
     else false end as known,
     case when o.freezable then (
       select f.reason from freezes f where f.ended_at is null
         and (f.server is null or f.server = o.server) and (f.agent is null or f.agent = o.agent)
-      limit 1
+      limit 1 for key share
     ) end as reason
   from ops o cross join moment m
 ), first_judged as materialized (
   select l.*, case
+    when l.known then 'known'
     when l.existing is not null then 'duplicate'
     when l.repeated then 'again'
-    when l.known then 'known'
     when l.kind = 'change'
       and (l.id, l.version, l.status) not in (select a.id, a.version, a.status from locked a)
       then 'conflict'
@@ -193,6 +193,16 @@ def statement(parts: frozenset[str]) -> str:
     first = [text for part, text in zip(places, written, strict=True) if part in _BEFORE]
     later = [text for part, text in zip(places, written, strict=True) if part not in _BEFORE]
     return "".join([_JUDGED, *first, _wrote(parts), *later, _settled(parts), _ANSWERS])
+
+
+def insertion(table: type[Any]) -> str:
+    """Insert rows of a table, by the columns that this version knows."""
+    names = ", ".join(_types(table))
+    name = table.__tablename__
+    return (
+        f"insert into {name} ({names}) select {names}"  # noqa: S608 (names only)
+        f" from json_populate_recordset(null::{name}, $1::json)"
+    )
 
 
 def encoded(rows: Iterable[Row]) -> str:

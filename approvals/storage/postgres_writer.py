@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from approvals.domain.chain import NO_EVENTS, Head, link
 from approvals.domain.states import Erasure
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Again, Answer, Applied, Conflict, Freezing, Record, Thawing
 from approvals.storage import mapping
 from approvals.storage.commits import Commits
-from approvals.storage.postgres_counters import room_for
+from approvals.storage.postgres_counters import locked_rows, room_for
 from approvals.storage.postgres_operations import (
     Rows,
     Told,
@@ -29,6 +31,7 @@ from approvals.storage.postgres_operations import (
     charges_of,
     row_of,
     rows_of,
+    size_of,
     version_of,
 )
 from approvals.storage.postgres_session import (
@@ -37,8 +40,9 @@ from approvals.storage.postgres_session import (
     is_lost,
     without_values,
 )
-from approvals.storage.postgres_statement import PARTS, encoded, statement
+from approvals.storage.postgres_statement import PARTS, encoded, insertion, statement
 from approvals.storage.queue import Queue
+from approvals.storage.tables import EventRow, FreezeRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +65,7 @@ class Job:
     operation: Operation | Told
     row: str
     future: asyncio.Future[Answer]
+    size: int
     sent: bool = False
     withdrawn: bool = False
 
@@ -95,7 +100,7 @@ class Writer:
         if self._closing:
             raise Unavailable("The database is closed.")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        job = Job(operation, row_of(operation), future)
+        job = Job(operation, row_of(operation), future, size_of(operation))
         self._waiting.put(job, background=background)
         self._commits.watch(operation, future)
         self._came.set()
@@ -129,7 +134,7 @@ class Writer:
 
     async def _settle(self, group: Sequence[Job]) -> None:
         """Bring every job of the group to its answer."""
-        doubtful = False
+        doubtful, most = False, len(group)
         while group := [job for job in group if not (job.withdrawn or job.future.done())]:
             try:
                 connection = await self._session.connection()
@@ -140,14 +145,19 @@ class Writer:
                 continue
             try:
                 doubtful = False
-                group = await self._timed_flush(connection, group)
+                now, later = group[:most], group[most:]
+                group = [*await self._timed_flush(connection, now), *later]
             except Exception as error:  # noqa: BLE001 (the edge: only the caller of the cause sees it)
                 self._heads.clear()
                 doubtful = is_lost(error)
                 if doubtful:
+                    if isinstance(error, TimeoutError):  # perhaps it is too much at once
+                        most = max(1, most // 2)
                     await self._lost(error)
                 elif isinstance(error, COLLIDED):
                     self._meter.again(Again.COLLIDED)
+                elif isinstance(error, asyncpg.LockNotAvailableError):
+                    group = await self._without_locked(connection, group, error)
                 else:
                     group = await self._halved(group, error)
 
@@ -156,6 +166,22 @@ class Writer:
         logger.warning("the database was lost (%r); the same writes again", error)
         self._session.broken()
         await asyncio.sleep(BETWEEN_TRIES.total_seconds())
+
+    async def _without_locked(
+        self, connection: Connection, group: Sequence[Job], error: Exception
+    ) -> Sequence[Job]:
+        """Somebody else's session keeps rows locked: refuse what wants these, and go on with the
+        others at once."""
+        try:
+            locked = await locked_rows(connection, [job.operation for job in group])
+        except Exception as broken:  # noqa: BLE001 (the next try finds out)
+            logger.warning("nobody says what is locked: %r", broken)
+            return group
+        for n in locked:
+            _refuse(group[n], without_values(error))
+        if locked:
+            return [job for n, job in enumerate(group) if n not in locked]
+        return await self._halved(group, error)
 
     async def _halved(self, group: Sequence[Job], error: Exception) -> Sequence[Job]:
         """The server took the flush back: find the cause; the half that is left to do."""
@@ -264,7 +290,7 @@ class Writer:
         """A freeze begins or ends between all flushes, of every replica: those that have read the
         old state are committed before, the others read the new one."""
         async with connection.transaction():
-            await connection.execute("lock table freezes in access exclusive mode")
+            await connection.execute(LOCK_FREEZES)
             if await connection.fetch("select 1 from events where id = $1", operation.op_id):
                 return Applied()
             if isinstance(operation, Freezing):
@@ -299,8 +325,10 @@ _HEADS = """
 select distinct on (e.stream) e.stream, e.seq, e.hash from events e
 where e.stream = any($1) order by e.stream, e.seq desc
 """
-_FREEZE = "insert into freezes select * from json_populate_recordset(null::freezes, $1::json)"
-_EVENT = "insert into events select * from json_populate_recordset(null::events, $1::json)"
+_FREEZE = insertion(FreezeRow)
+_EVENT = insertion(EventRow)
+LOCK_FREEZES = "lock table freezes in exclusive mode"
+"""Not against who only reads the table, such as a backup: the flush locks it as who writes."""
 _ERASE = f"""
 update approvals a set {", ".join(f"{name} = x.{name}" for name in sorted(mapping.ERASURE))}
 from json_populate_recordset(null::approvals, $1::json) as x

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MAX_GROUP = 256
 MAX_WAITING = 4096
+MAX_SIZE = 4 * 1024 * 1024
+"""Characters of one group, so that it is over the wire well within its time."""
 
 
 class Waiter(Protocol):
@@ -20,6 +22,11 @@ class Waiter(Protocol):
 
     @property
     def row(self) -> str: ...
+
+    @property
+    def size(self) -> int:
+        """About how many characters it writes."""
+        ...
 
 
 W = TypeVar("W", bound=Waiter)
@@ -57,14 +64,16 @@ class Queue(Generic[W]):
         """The next group: people first, one per row."""
         group: list[W] = []
         rows: set[str] = set()
+        size = 0
         for waiting in (self._interactive, self._background):
             left: deque[W] = deque()
             while waiting and len(group) < MAX_GROUP:
                 waiter = waiting.popleft()
-                if waiter.row in rows:
+                if waiter.row in rows or (group and size + waiter.size > MAX_SIZE):
                     left.append(waiter)
                 else:
                     group.append(waiter)
+                    size += waiter.size
                 rows.add(waiter.row)
             waiting.extendleft(reversed(left))
         return group

@@ -67,6 +67,8 @@ class Reads(AuditReads):
         self._unreadable: set[str] = set()
 
     async def approval(self, approval_id: str) -> Approval | None:
+        if not may_be_id(approval_id):
+            return None
         return await self._one(queries.APPROVAL, {"id": approval_id})
 
     async def latest(self, identities: Sequence[str]) -> Approval | None:
@@ -182,6 +184,11 @@ class Reads(AuditReads):
                     "the row of %s cannot be read and is left out", row["id"], extra=about
                 )
             return None
+
+
+def may_be_id(text: str) -> bool:
+    """Whether a database can be asked for it at all; what cannot would harm others who ask."""
+    return text.isascii() and "\0" not in text
 
 
 def either(identities: Sequence[str]) -> Values:

@@ -73,6 +73,8 @@ class _Park:
         ).fetchone()
         if row is not None and row[0] == approval.id:
             return Applied()
+        if _has_event(connection, approval.id, operation.op_id):
+            return Applied()
         if row is not None:
             return Duplicate(existing_id=row[0])
         refused = frozen(connection, approval.call.server, approval.call.agent)
@@ -287,6 +289,13 @@ def _append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
     ).fetchone()
     head = Head(seq=row[0], hash=row[1]) if row else Head()
     insert(connection, EventRow, mapping.event_row(link(head, stream, fact)))
+
+
+def _has_event(connection: sqlite3.Connection, stream: str, event_id: str) -> bool:
+    row = connection.execute(
+        "select 1 from events where id = ? and stream = ?", (event_id, stream)
+    ).fetchone()
+    return row is not None
 
 
 def _applied(connection: sqlite3.Connection, op_id: str) -> Applied | None:

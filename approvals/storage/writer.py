@@ -49,6 +49,7 @@ class Job:
     row: str
     work: Work
     future: asyncio.Future[object]
+    size: int = 0
     answer: object = None
     failure: Exception | None = None
 

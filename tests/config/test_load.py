@@ -482,6 +482,15 @@ def test_postgresql_needs_the_secret_that_all_replicas_share() -> None:
     assert settings.database_url.startswith("postgresql://me:hidden@db:5433/approvals?")
     assert settings.database_name == "postgresql://db:5433/approvals"
     assert not settings.on_sqlite
+    for secret in ("S3cr/et", "S3cr#et", "S3cr?et/x"):
+        for name, url in (
+            ("DATABASE_URL", f"postgresql://u:{secret}@h/d"),
+            ("REDIS_URL", f"redis://:{secret}@h/0"),
+        ):
+            with pytest.raises(ConfigurationInvalid) as refused:
+                read_settings({f"APPROVALS_{name}": url, "APPROVALS_SECRET_KEY": "a" * 32})
+            assert "S3cr" not in str(refused.value)
+            assert "%2F" in str(refused.value)
     for wrong in ("postgresql://db", "mysql://db/x", "sqlite:///"):
         with pytest.raises(ConfigurationInvalid, match="DATABASE_URL must be"):
             read_settings({"APPROVALS_DATABASE_URL": wrong})

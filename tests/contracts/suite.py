@@ -182,6 +182,19 @@ class StoreContract:
             assert await do(store, operation) == Applied()
         assert await is_whole(store, step.after)
 
+    async def test_parking_again_what_has_ended_changes_nothing(self, store: Engine) -> None:
+        made = parking()
+        assert await do(store, made) == Applied()
+        ended = await applied(store, denying(made.approval))
+        assert await do(store, made) == Applied()
+        assert await is_whole(store, ended)
+
+    async def test_an_id_that_cannot_be_one_names_nothing(self, store: Engine) -> None:
+        asked = await parked(store)
+        odd = ["\0", "\ud800", "apr_\0", "\U0010ffff"]
+        found = await asyncio.gather(*(store.approval(id_) for id_ in [*odd, asked.id]))
+        assert found == [None, None, None, None, asked]
+
     async def test_a_transition_from_an_old_version_conflicts(self, store: Engine) -> None:
         asked = await parked(store)
         won = await applied(store, approving(asked))

@@ -127,6 +127,12 @@ class CounterContract:
         assert await do(store, Reserve(holder="c", charges=(tiny,))) == Applied()
         assert await do(store, Reserve(holder="d", charges=(tiny,))) == Full(charge=tiny)
 
+    async def test_a_counter_of_an_odd_name_counts_as_well(self, store: Engine) -> None:
+        one = charge("odd \0 \U0010ffff", max_=3)
+        answers = [await do(store, Reserve(holder=f"h{n}", charges=(one,))) for n in range(5)]
+        assert answers == [Applied()] * 3 + [Full(charge=one)] * 2
+        assert await store.full([one]) == one
+
     async def test_what_is_given_back_is_free_once(self, store: Engine) -> None:
         one = charge(max_=1)
         assert await do(store, Reserve(holder="h", charges=(one,))) == Applied()

@@ -329,6 +329,74 @@ create trigger collide before insert on approvals for each row execute function 
 """
 
 
+async def test_rows_that_others_lock_hold_nobody_else_up(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    stuck, free = [await parked(store) for _ in range(30)], [await parked(store) for _ in range(50)]
+    one = charge(max_=1000)
+    assert await do(store, Reserve(holder="h", charges=(one,))) == Applied()
+    blocker = await asyncpg.connect(postgres_url)
+    async with blocker.transaction():
+        ids = [approval.id for approval in stuck]
+        await blocker.execute("select 1 from approvals where id = any($1) for update", ids)
+        await blocker.execute("select 1 from counters for update")
+        soon = timedelta(seconds=9)
+        blocked = [store.apply(approving(approval), within=soon) for approval in stuck]
+        blocked += [store.apply(run(one), within=soon) for _ in range(30)]
+        open_ = [store.apply(approving(approval), within=soon) for approval in free]
+        answers = await asyncio.gather(*blocked, *open_, return_exceptions=True)
+        assert all(isinstance(answer, Unavailable) for answer in answers[: len(blocked)])
+        assert answers[len(blocked) :] == [Applied()] * 50
+    await blocker.close()
+    assert await do(store, approving(stuck[0])) == Applied()
+
+
+async def test_a_freeze_does_not_wait_for_who_only_reads(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    backup = await asyncpg.connect(postgres_url)
+    async with backup.transaction():
+        await backup.execute("lock table freezes in access share mode")
+        assert await do(store, freeze()) == Applied()
+        assert await do(store, parking()) != Applied()
+    await backup.close()
+
+
+async def test_a_column_that_a_newer_version_added_disturbs_nothing(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    newer = await asyncpg.connect(postgres_url)
+    for table in ("approvals", "events", "freezes", "outbox", "decisions", "reservations"):
+        await newer.execute(f"alter table {table} add column newer int not null default 0")
+    await newer.close()
+    asked = await parked(store)
+    assert await do(store, approving(asked)) == Applied()
+    made = freeze()
+    assert await do(store, made) == Applied()
+    assert await store.freezes() == [made.freeze]
+
+
+async def test_large_writes_over_a_slow_network_end(store: PostgresStore, network: Proxy) -> None:
+    network.slow_down(to_bytes_per_second=3_000_000)
+    large = [parking(call=call({"x": "y" * 900_000, "n": n})) for n in range(24)]
+    answers = await asyncio.gather(*(store.apply(one, within=LONG) for one in large))
+    assert answers == [Applied()] * 24
+    assert await do(store, parking()) == Applied()
+
+
+async def test_who_only_renews_knows_the_servers_clock(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    clock = DatabaseClock()
+    idle = await PostgresStore.open(postgres_url, clock)
+    earlier = clock.now() + timedelta(seconds=30)
+    clock.heard(earlier, asked=clock.elapsed())
+    await idle.renew("prc_x", config_hash="h", lasts=timedelta(seconds=15))
+    assert abs(clock.now() - (earlier - timedelta(seconds=30))) < timedelta(seconds=5)
+    assert [p.id for p in await idle.processes(now=clock.now())] == ["prc_x"]
+    await idle.close()
+
+
 async def _until(so: object) -> None:
     assert callable(so)
     async with asyncio.timeout(20):

@@ -23,6 +23,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.answers_lost = 0
+        self._pace = 0
         self._lose_answers_to: bytes | None = None
 
     def cut(self) -> None:
@@ -40,6 +41,10 @@ class Proxy:
     def lose_answers_to(self, words: bytes | None) -> None:
         """What contains `words` reaches the server; instead of its answer the connection breaks."""
         self._lose_answers_to = words
+
+    def slow_down(self, *, to_bytes_per_second: int) -> None:
+        """What goes to the server takes its time."""
+        self._pace = to_bytes_per_second
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -67,6 +72,8 @@ class Proxy:
                 await self._flowing.wait()
                 if self._lose_answers_to is not None and self._lose_answers_to in data:
                     doomed.set()
+                if self._pace:
+                    await asyncio.sleep(len(data) / self._pace)
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()
