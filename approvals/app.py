@@ -11,14 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.middleware.exceptions import ExceptionMiddleware
+from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 from starlette.routing import Route
 
 from approvals import __version__
 from approvals.api.document import OPERATIONS, openapi
-from approvals.api.problems import error_page, http_problem
+from approvals.api.problems import HttpProblems, error_page
 from approvals.channels.log import LogChannel
 from approvals.config.load import load, names_people
 from approvals.domain.rulebook import LOG
@@ -316,21 +314,24 @@ def create_app(
 class _Service(FastAPI):
     """FastAPI with the layers that our routes use.
 
-    No route has a body model or a dependency; the layers for those would stand in memory beside
-    every request that is held.
+    No route has a body model or a dependency; the layers for those would take time from every
+    request, and stand in memory beside every one that is held. A bug's exception goes to uvicorn,
+    which logs it and answers 500.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
-        app: ASGIApp = ExceptionMiddleware(self.router, handlers={HTTPException: http_problem})
+        app: ASGIApp = HttpProblems(self.router)
         for middleware in reversed(self.user_middleware):
             app = middleware.cls(app, *middleware.args, **middleware.kwargs)
-        return ServerErrorMiddleware(app)
+        return app
 
 
 def _telemetry(traces: TracerProvider | None) -> TelemetryConfig:
     """A span for each request, which continues its caller's trace. Never `logs`: they record what
     was sent. Metrics are our own."""
+    somewhere = traces is not None or not isinstance(get_tracer_provider(), ProxyTracerProvider)
     return {
+        "tracing": somewhere,  # else each request would look for a provider in the environment
         "tracer_provider": traces,
         "metrics": False,
         "logs": False,

@@ -12,6 +12,7 @@ from approvals.domain.strictjson import canonical
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 STATUS: dict[type[errors.ApprovalsError], int] = {
     errors.InvalidInput: 422,
@@ -58,10 +59,21 @@ def written(status: int, code: str, detail: str, headers: dict[str, str] | None 
     )
 
 
-async def http_problem(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: no such route, or another method."""
-    del request
-    status = error.status_code if isinstance(error, HTTPException) else 500
+class HttpProblems:
+    """Pure ASGI middleware: what the router itself refuses is a problem too (no such route, or
+    another method)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except HTTPException as error:
+            await _refused(error.status_code)(scope, receive, send)
+
+
+def _refused(status: int) -> Response:
     if status == 405:  # noqa: PLR2004
         return written(status, "method_not_allowed", "This route does not take this method.")
     return written(status, "not_found", "There is no such route.")

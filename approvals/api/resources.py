@@ -15,7 +15,7 @@ from approvals.domain.states import (
     Released,
     Withdrawn,
 )
-from approvals.domain.strictjson import parse
+from approvals.domain.strictjson import Written, parse
 from approvals.service.identity import PersonPrincipal, Principal
 
 if TYPE_CHECKING:
@@ -98,10 +98,12 @@ def key_resource(record: KeyRecord) -> dict[str, object]:
     }
 
 
-def _arguments(approval: Approval) -> Json:
+def _arguments(approval: Approval) -> Json | Written:
     """None once they are no longer kept: that is another thing than a call without arguments."""
     if approval.erased is not None:
         return None
+    if not approval.hidden:
+        return Written(approval.call.arguments)
     return redacted(parse(approval.call.arguments.encode("utf-8")), approval.hidden)
 
 

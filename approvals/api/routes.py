@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pydantic import BaseModel
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from approvals.service.identity import Principal
     from approvals.service.services import Services
@@ -48,16 +49,24 @@ class Operation:
     tags: Sequence[str] = field(default_factory=lambda: ("approvals",))
 
     def route(self) -> Route:
-        """The Starlette route, with errors shaped as problems."""
-        handler = self.handler
-
-        async def endpoint(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except ApprovalsError as error:
-                return problem(error)
-
+        """The Starlette route."""
+        endpoint = _Endpoint(self.handler)
         return Route(self.path, endpoint, methods=[self.method], name=self.handler.__name__)
+
+
+class _Endpoint:
+    """A handler as an ASGI application, with its errors shaped as problems: without the layers that
+    Starlette puts around a function."""
+
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._handler(Request(scope, receive))
+        except ApprovalsError as error:
+            response = problem(error)
+        await response(scope, receive, send)
 
 
 def services(request: Request) -> Services:

@@ -8,6 +8,7 @@ The hashed text is canonical JSON, so anybody can recompute it:
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from approvals.domain.strictjson import canonical, quoted
@@ -22,6 +23,7 @@ def sha256(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+@lru_cache(maxsize=1024)
 def requirement_hash(requirement: Requirement) -> str:
     """Covers stages in order and `exclude_owner`; not channels, timeouts or the whole policy."""
     return sha256(

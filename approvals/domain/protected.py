@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from approvals.domain.digest import requirement_hash, sha256
@@ -19,7 +20,7 @@ from approvals.domain.states import (
     State,
     Withdrawn,
 )
-from approvals.domain.strictjson import canonical
+from approvals.domain.strictjson import Written, canonical
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,12 +70,21 @@ def protected_hash(approval: Approval) -> str:
                 "session": call.session,
                 "state": _state_facts(approval.state),
                 "summary": approval.summary,
-                "times": requirement_facts(approval.requirement),
+                "times": _times(
+                    approval.requirement, tuple(map(str, approval.requirement.remind_at))
+                ),
                 "tool": call.tool,
                 "version": approval.version,
             }
         )
     )
+
+
+@lru_cache(maxsize=1024)
+def _times(requirement: Requirement, remind_at: tuple[str, ...]) -> Written:
+    """`remind_at`: its words, since 0.5 and 0.50 are equal and are not written alike."""
+    del remind_at
+    return Written(canonical(requirement_facts(requirement)))
 
 
 def requirement_facts(requirement: Requirement) -> dict[str, Json]:

@@ -7,7 +7,7 @@ value is hidden: a path that runs into a value of another kind hides that value 
 from __future__ import annotations
 
 import re
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,9 @@ MAX_PLACES = 1000
 
 MAX_POINTERS = 16 * 1024
 """Characters of all pointers: each repeats the names on its way."""
+
+MAX_REMEMBERED = 100
+"""Characters of a name; longer ones are looked at each time."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _SECRET_WORDS = frozenset(
@@ -185,13 +188,22 @@ def _at(value: Json, steps: tuple[Step, ...], place: Place) -> Iterator[Place]:
 def _by_name(value: Json, place: Place) -> Iterator[Place]:
     if isinstance(value, dict):
         for name, member in value.items():
-            if is_secret(name):
+            if _opens_a_door(name):
                 yield (*place, name)
             else:
                 yield from _by_name(member, (*place, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _by_name(item, (*place, index))
+
+
+def _opens_a_door(name: str) -> bool:
+    return _remembered(name) if len(name) <= MAX_REMEMBERED else is_secret(name)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(name: str) -> bool:
+    return is_secret(name)
 
 
 def _is_token(words: list[str]) -> bool:

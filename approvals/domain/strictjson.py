@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Self, Union
 
 from approvals.errors import InvalidJson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
 MAX_DEPTH = 64
 MAX_DIGITS = 1000
@@ -38,6 +41,13 @@ class Number(Decimal):
 
     def __repr__(self) -> str:
         return f"Number({self.lexeme!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value of which the canonical text is there already."""
+
+    text: str
 
 
 Json = Union[None, bool, int, Number, str, "list[Json]", "dict[str, Json]"]
@@ -73,15 +83,14 @@ def canonical(value: object) -> str:
     Two values have one canonical text only if every tool reads them alike; `1`, `1.0` and `1e0`
     stay three texts.
     """
-    try:
-        return _write_fast(value)
-    except TypeError:  # a Number somewhere: the standard writer cannot keep its lexeme
-        return "".join(_write(value))
+    writer = _Writer()
+    text = writer.encode(value)
+    return _filled(text, writer.left_out) if writer.left_out else text
 
 
 def quoted(text: str) -> str:
     """Write one string as JSON, non-ASCII characters as they are."""
-    return _write_fast(text)
+    return encode_basestring(text)
 
 
 _TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
@@ -123,9 +132,38 @@ _DECODER = json.JSONDecoder(
     parse_float=_number,
     parse_constant=_constant,
 )
-_write_fast: Callable[[object], str] = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
+
+
+class _Writer(json.JSONEncoder):
+    """The standard writer, in C. It cannot write a Number or a Written as they are, so it leaves
+    places for them, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ensure_ascii=False,
+            check_circular=False,
+            allow_nan=False,
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+        self.left_out: list[str] = []
+
+    def default(self, o: object) -> str:
+        if not isinstance(o, Number | Written):
+            raise TypeError(f"{type(o).__name__} is not JSON")
+        self.left_out.append(o.lexeme if isinstance(o, Number) else o.text)
+        return _PLACE
+
+
+_PLACE = "\udc00"
+"""Half a surrogate pair: no text that was parsed, or that can be sent, has one."""
+
+
+def _filled(text: str, left_out: Sequence[str]) -> str:
+    first, *others = text.split(f'"{_PLACE}"')
+    if len(others) != len(left_out):
+        raise InvalidJson("A text contains half of a surrogate pair.")
+    return first + "".join(chain.from_iterable(zip(left_out, others, strict=True)))
 
 
 def _check_depth(value: Json) -> None:
@@ -164,23 +202,3 @@ def _check_surrogates(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidJson("A text contains half of a surrogate pair.") from None
-
-
-def _write(value: object) -> Iterator[str]:
-    if isinstance(value, Number):
-        yield value.lexeme
-    elif isinstance(value, dict):
-        yield "{"
-        for index, name in enumerate(sorted(value)):
-            yield f"{',' if index else ''}{quoted(name)}:"
-            yield from _write(value[name])
-        yield "}"
-    elif isinstance(value, list | tuple):
-        yield "["
-        for index, item in enumerate(value):
-            if index:
-                yield ","
-            yield from _write(item)
-        yield "]"
-    else:
-        yield _write_fast(value)

@@ -19,7 +19,6 @@ from approvals.storage import mapping
 from approvals.storage.commits import UNMETERED
 from approvals.storage.newest import Newest
 from approvals.storage.postgres_counters import full
-from approvals.storage.postgres_heads import Heads
 from approvals.storage.postgres_operations import Told
 from approvals.storage.postgres_session import (
     ANSWER_WITHIN,
@@ -32,7 +31,8 @@ from approvals.storage.postgres_session import (
 )
 from approvals.storage.postgres_statement import readable, storable
 from approvals.storage.postgres_writer import Writer
-from approvals.storage.reads import Enough, Reads, Row, Values, may_be_id, never
+from approvals.storage.reads import Enough, Found, Reads, Row, Values, may_be_id, never
+from approvals.storage.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -63,7 +63,7 @@ class PostgresStore(Reads):
         self._reader = _Reader(pool)
         super().__init__(self._reader, self._reader)
         self._newest = Newest()
-        self._heads = Heads(self._read_heads)
+        self._heads = Together(self._read_heads)
         self._writer = Writer(Session(url, clock), clock, meter, wrote=self._newest.keep)
 
     @classmethod
@@ -110,7 +110,7 @@ class PostgresStore(Reads):
         """What is known here is the newest version if its newest event is."""
         if not may_be_id(approval_id):
             return None
-        head = await self._heads.head(approval_id)
+        head = await self._heads.ask(approval_id)
         known = self._newest.get(approval_id)
         if head is None or (known is not None and known.head.hash == head):
             return known if head else None
@@ -283,11 +283,11 @@ class _Reader:
 
     async def approvals(
         self, query: sa.Select[Any], values: Values | None = None, *, enough: Enough = never
-    ) -> Sequence[tuple[Row, Sequence[Row]]]:
+    ) -> Sequence[Found]:
         asked = _with_decisions(query) if values is None else _constant_with_decisions(query)
         bound = asked.bound(values or {})
 
-        async def read(connection: Connection) -> Sequence[tuple[Row, Sequence[Row]]]:
+        async def read(connection: Connection) -> Sequence[Found]:
             if enough is never:
                 return [_parts(record) for record in await connection.fetch(asked.sql, *bound)]
             found = []
@@ -300,6 +300,16 @@ class _Reader:
             return found
 
         return await self.run(read)
+
+    async def by_id(self, ids: Sequence[str]) -> Mapping[str, Found]:
+        return await self._each(_BY_ID, ids)
+
+    async def latest_of(self, identities: Sequence[str]) -> Mapping[str, Found]:
+        return await self._each(_LATEST_OF, identities)
+
+    async def _each(self, sql: str, asked: Sequence[str]) -> Mapping[str, Found]:
+        found = await self.run(lambda c: c.fetch(sql, asked))
+        return {record["asked"]: _parts(record) for record in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +327,16 @@ _DIALECT: sa.Dialect = dialect.dialect()  # type: ignore[no-untyped-call]
 _DECISIONS = """(
   select json_agg(row_to_json(d) order by d.seq) from decisions d where d.approval_id = approvals.id
 )"""
+_BY_ID = f"""
+select id as asked, approvals.*, {_DECISIONS} as decisions from approvals where id = any($1)
+"""  # noqa: S608 (names only)
+_LATEST_OF = f"""
+select a.* from unnest($1::text[]) as asked(identity) cross join lateral (
+  select identity as asked, approvals.*, {_DECISIONS} as decisions from approvals
+  where identity = asked.identity
+  order by open_identity is null, created_at desc, id desc limit 1
+) as a
+"""  # noqa: S608 (names only)
 
 
 def _compiled(query: sa.Select[Any]) -> _Compiled:
@@ -342,7 +362,7 @@ def _row(record: Record) -> dict[str, Any]:
     }
 
 
-def _parts(record: Record) -> tuple[Row, Sequence[Row]]:
+def _parts(record: Record) -> Found:
     row = dict(record.items())
     made = json.loads(row.pop("decisions") or "[]")
     return _row(row), [_row({**d, "at": datetime.fromisoformat(d["at"])}) for d in made]

@@ -194,7 +194,8 @@ class Writer:
         return group[middle:]
 
     async def _not_written(self, connection: Connection, group: Sequence[Job]) -> list[Job]:
-        """Answer what an earlier try has written; the others, of which nothing was."""
+        """Answer what an earlier try has written; the others, of which nothing was: only of these
+        may a later refusal say so."""
         ids = [job.operation.op_id for job in group]
         found = await connection.fetch("select id from events where id = any($1)", ids)
         written = {row["id"] for row in found}

@@ -25,7 +25,6 @@ from approvals.storage.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from approvals.ports import ListFilter
 
@@ -76,7 +75,7 @@ APPROVAL = sa.select(APPROVALS).where(APPROVALS.c.id == named("id"))
 
 LATEST = (
     sa.select(APPROVALS)
-    .where(APPROVALS.c.identity.in_([named("one"), named("other")]))
+    .where(APPROVALS.c.identity == named("identity"))
     .order_by(
         APPROVALS.c.open_identity.is_(None),
         APPROVALS.c.created_at.desc(),
@@ -84,7 +83,7 @@ LATEST = (
     )
     .limit(1)
 )
-"""The youngest of two identities; one that is open counts as the youngest."""
+"""The youngest of an identity; one that is open counts as the youngest."""
 
 LAST_RUN = (
     sa.select(APPROVALS)
@@ -97,6 +96,13 @@ LAST_RUN = (
     .limit(1)
 )
 """The youngest release of two identities that ended since then and reached the server."""
+
+DECISIONS = (
+    sa.select(DecisionRow.__table__)  # type: ignore[attr-defined]
+    .where(col(DecisionRow.approval_id) == named("id"))
+    .order_by(col(DecisionRow.seq))
+)
+"""The decisions on one approval, in order."""
 
 KEY = sa.select(KEYS).where(KEYS.c.sha256 == named("sha256"))
 """The key with this hash."""
@@ -114,86 +120,67 @@ BACKLOG = sa.select(
 """How many are pending, and when the oldest was parked."""
 
 
+NOW, LIMIT = named("now"), sa.bindparam("limit", required=False, type_=sa.Integer)
+
+OVERDUE_PENDING = (
+    sa.select(APPROVALS)
+    .where(PENDING, APPROVALS.c.expires_at <= NOW)
+    .order_by(APPROVALS.c.expires_at)
+    .limit(LIMIT)
+)
+"""Pending past their deadline, oldest first."""
+
+OVERDUE_APPROVED = (
+    sa.select(APPROVALS)
+    .where(sa.text("status = 'approved'"), APPROVALS.c.use_by <= NOW)
+    .order_by(APPROVALS.c.use_by)
+    .limit(LIMIT)
+)
+"""Approved and not used in time, oldest first."""
+
+UNREPORTED = (
+    sa.select(APPROVALS)
+    .where(SENT, APPROVALS.c.report_by <= NOW)
+    .order_by(APPROVALS.c.report_by)
+    .limit(LIMIT)
+)
+"""Sent by programs that had to report by now, oldest first."""
+
+TO_REMIND = (
+    sa.select(APPROVALS)
+    .where(PENDING, APPROVALS.c.due_at <= NOW)
+    .order_by(APPROVALS.c.due_at)
+    .limit(LIMIT)
+)
+"""Pending and due to be told again, oldest first."""
+
+BEING_SENT = sa.select(APPROVALS).where(SENT).order_by(APPROVALS.c.created_at).limit(LIMIT)
+"""Releases without an outcome, whoever sends."""
+
+ORPHANS = BEING_SENT.where(
+    APPROVALS.c.executor == Executor.GATEWAY,
+    APPROVALS.c.release_process.not_in(
+        sa.select(PROCESSES.c.id).where(PROCESSES.c.alive_until > NOW)
+    ),
+)
+"""Releases of the gateway without an outcome whose process does not live."""
+
+ALIVE = (
+    sa.select(PROCESSES)
+    .where(PROCESSES.c.alive_until > NOW)
+    .order_by(PROCESSES.c.started_at, PROCESSES.c.id)
+)
+"""The processes that live, oldest first."""
+
+
 def versions(approval_ids: Sequence[str]) -> Select:
     """Id and version of these approvals."""
     return sa.select(APPROVALS.c.id, APPROVALS.c.version).where(APPROVALS.c.id.in_(approval_ids))
 
 
-def overdue_pending(*, now: datetime, limit: int) -> Select:
-    """Pending past their deadline, oldest first."""
-    return (
-        sa.select(APPROVALS)
-        .where(PENDING, col(ApprovalRow.expires_at) <= now)
-        .order_by(col(ApprovalRow.expires_at))
-        .limit(limit)
-    )
-
-
-def overdue_approved(*, now: datetime, limit: int) -> Select:
-    """Approved and not used in time, oldest first."""
-    return (
-        sa.select(APPROVALS)
-        .where(sa.text("status = 'approved'"), col(ApprovalRow.use_by) <= now)
-        .order_by(col(ApprovalRow.use_by))
-        .limit(limit)
-    )
-
-
-def unreported(*, now: datetime, limit: int) -> Select:
-    """Sent by programs that had to report by now, oldest first."""
-    return (
-        sa.select(APPROVALS)
-        .where(SENT, col(ApprovalRow.report_by) <= now)
-        .order_by(col(ApprovalRow.report_by))
-        .limit(limit)
-    )
-
-
-def to_remind(*, now: datetime, limit: int) -> Select:
-    """Pending and due to be told again, oldest first."""
-    return (
-        sa.select(APPROVALS)
-        .where(PENDING, col(ApprovalRow.due_at) <= now)
-        .order_by(col(ApprovalRow.due_at))
-        .limit(limit)
-    )
-
-
 def result(approval_id: str) -> Select:
     """What the tool answered."""
     return sa.select(ResultRow.__table__).where(col(ResultRow.approval_id) == approval_id)  # type: ignore[attr-defined]
-
-
-def being_sent(*, limit: int) -> Select:
-    """Releases without an outcome, whoever sends."""
-    return sa.select(APPROVALS).where(SENT).order_by(col(ApprovalRow.created_at)).limit(limit)
-
-
-def orphans(*, now: datetime, limit: int) -> Select:
-    """Releases of the gateway without an outcome whose process does not live."""
-    alive = sa.select(PROCESSES.c.id).where(PROCESSES.c.alive_until > now)
-    return being_sent(limit=limit).where(
-        col(ApprovalRow.executor) == Executor.GATEWAY,
-        col(ApprovalRow.release_process).not_in(alive),
-    )
-
-
-def processes(*, now: datetime) -> Select:
-    """The processes that live, oldest first."""
-    return (
-        sa.select(PROCESSES)
-        .where(PROCESSES.c.alive_until > now)
-        .order_by(PROCESSES.c.started_at, PROCESSES.c.id)
-    )
-
-
-def decisions(approval_ids: Sequence[str]) -> Select:
-    """The decisions of these approvals, in order."""
-    return (
-        sa.select(DecisionRow.__table__)  # type: ignore[attr-defined]
-        .where(col(DecisionRow.approval_id).in_(approval_ids))
-        .order_by(col(DecisionRow.approval_id), col(DecisionRow.seq))
-    )
 
 
 def events(stream: str) -> Select:

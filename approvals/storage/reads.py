@@ -9,6 +9,7 @@ from approvals.errors import Unavailable
 from approvals.ports import Backlog, KeyRecord, Page, Process
 from approvals.storage import audit_queries, mapping, queries
 from approvals.storage.audit_reads import AuditReads
+from approvals.storage.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 Row: TypeAlias = "Mapping[str, Any]"
 Values: TypeAlias = "Mapping[str, object]"
 Enough: TypeAlias = "Callable[[Row], bool]"
+Found: TypeAlias = "tuple[Row, Sequence[Row]]"
+"""A row of an approval, with those of its decisions as they stood at that moment."""
 
 logger = logging.getLogger(__name__)
 
 MANY = 10_000
+WHOLE_AT_ONCE = 32
+"""Approvals that are read together: each may have a megabyte of arguments."""
 
 
 def never(row: Row) -> bool:
@@ -48,11 +53,16 @@ class Reader(Protocol):
 
     async def approvals(
         self, query: sa.Select[Any], values: Values | None = None, *, enough: Enough = never
-    ) -> Sequence[tuple[Row, Sequence[Row]]]:
-        """Rows of approvals, each with those of its decisions as they stood at that moment.
+    ) -> Sequence[Found]:
+        """Approvals, up to the one before the first for which `enough` is true."""
+        ...
 
-        Up to the one before the first for which `enough` is true.
-        """
+    async def by_id(self, ids: Sequence[str]) -> Mapping[str, Found]:
+        """Each of these approvals that there is."""
+        ...
+
+    async def latest_of(self, identities: Sequence[str]) -> Mapping[str, Found]:
+        """The youngest approval of each identity that has any; an open one is the youngest."""
         ...
 
 
@@ -64,23 +74,29 @@ class Reads(AuditReads):
         super().__init__(cold)
         self._hot = hot
         self._cold = cold
+        self._by_id = Together(hot.by_id, at_once=WHOLE_AT_ONCE)
+        self._latest = Together(hot.latest_of, at_once=WHOLE_AT_ONCE)
         self._unreadable: set[str] = set()
 
     async def approval(self, approval_id: str) -> Approval | None:
         if not may_be_id(approval_id):
             return None
-        return await self._one(queries.APPROVAL, {"id": approval_id})
+        return self._one(await self._by_id.ask(approval_id))
 
     async def latest(self, identities: Sequence[str]) -> Approval | None:
-        return await self._one(queries.LATEST, either(identities))
+        """Two identities are asked for while the secret key is being replaced."""
+        found = [self._one(await self._latest.ask(identity)) for identity in identities]
+        some = [approval for approval in found if approval is not None]
+        return max(some, key=lambda a: (a.is_open, a.created_at, a.id), default=None)
 
     async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
         rows = await self._hot.rows(queries.versions(list(approval_ids)))
         return {row["id"]: row["version"] for row in rows}
 
     async def last_run(self, identities: Sequence[str], *, since: datetime) -> Approval | None:
-        values = {**either(identities), "since": since}
-        return await self._one(queries.LAST_RUN, values)
+        values = {"one": identities[0], "other": identities[-1], "since": since}
+        found = await self._hot.approvals(queries.LAST_RUN, values)
+        return self._one(found[0] if found else None)
 
     async def page(self, filter_: ListFilter) -> Page:
         size, count, more = 0, 0, False
@@ -100,24 +116,25 @@ class Reads(AuditReads):
         return Backlog(pending=row["pending"], oldest=row["oldest"])
 
     async def overdue(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        pending = await self._approvals(queries.overdue_pending(now=now, limit=limit))
-        return pending + await self._approvals(queries.overdue_approved(now=now, limit=limit))
+        values = {"now": now, "limit": limit}
+        pending = await self._approvals(queries.OVERDUE_PENDING, values)
+        return pending + await self._approvals(queries.OVERDUE_APPROVED, values)
 
     async def being_sent(self, *, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.being_sent(limit=limit))
+        return await self._approvals(queries.BEING_SENT, {"limit": limit})
 
     async def orphans(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.orphans(now=now, limit=limit))
+        return await self._approvals(queries.ORPHANS, {"now": now, "limit": limit})
 
     async def processes(self, *, now: datetime) -> Sequence[Process]:
-        rows = await self._cold.rows(queries.processes(now=now))
+        rows = await self._cold.rows(queries.ALIVE, {"now": now})
         return [Process(id=row["id"], config_hash=row["config_hash"]) for row in rows]
 
     async def unreported(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.unreported(now=now, limit=limit))
+        return await self._approvals(queries.UNREPORTED, {"now": now, "limit": limit})
 
     async def to_remind(self, *, now: datetime, limit: int) -> Sequence[Approval]:
-        return await self._approvals(queries.to_remind(now=now, limit=limit))
+        return await self._approvals(queries.TO_REMIND, {"now": now, "limit": limit})
 
     async def erasable(self, *, before: datetime, limit: int) -> Sequence[Approval]:
         return await self._approvals(audit_queries.erasable(before=before, limit=limit))
@@ -156,20 +173,21 @@ class Reads(AuditReads):
         """How many rows could not be read since the start."""
         return len(self._unreadable)
 
-    async def _one(self, query: sa.Select[Any], values: Values) -> Approval | None:
-        """The first approval there is; raises Unavailable for a row that cannot be read."""
-        found = await self._hot.approvals(query, values)
-        if not found:
+    def _one(self, found: Found | None) -> Approval | None:
+        """The approval; raises Unavailable for a row that cannot be read."""
+        if found is None:
             return None
-        approval = self._readable(*found[0])
+        approval = self._readable(*found)
         if approval is None:
             raise Unavailable("The record of this call cannot be read; nothing is done with it.")
         return approval
 
-    async def _approvals(self, query: sa.Select[Any]) -> list[Approval]:
-        return self._all_readable(await self._cold.approvals(query))
+    async def _approvals(
+        self, query: sa.Select[Any], values: Values | None = None
+    ) -> list[Approval]:
+        return self._all_readable(await self._cold.approvals(query, values))
 
-    def _all_readable(self, found: Sequence[tuple[Row, Sequence[Row]]]) -> list[Approval]:
+    def _all_readable(self, found: Sequence[Found]) -> list[Approval]:
         return [approval for one in found if (approval := self._readable(*one))]
 
     def _readable(self, row: Row, decisions: Sequence[Row]) -> Approval | None:
@@ -189,8 +207,3 @@ class Reads(AuditReads):
 def may_be_id(text: str) -> bool:
     """Whether a database can be asked for it at all; what cannot would harm others who ask."""
     return text.isascii() and "\0" not in text
-
-
-def either(identities: Sequence[str]) -> Values:
-    """One identity, or two while the secret key is being replaced."""
-    return {"one": identities[0], "other": identities[-1]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from approvals.domain.digest import stage_facts
@@ -25,6 +26,7 @@ def requirement_text(requirement: Requirement) -> str:
     return canonical({**requirement_facts(requirement), "stages": stages})
 
 
+@lru_cache(maxsize=1024)
 def requirement_of(text: str) -> Requirement:
     """The requirement of a text; keys that an older version did not write have their defaults."""
     read = {**requirement_facts(Requirement()), **cast("Row", parse(text.encode("utf-8")))}

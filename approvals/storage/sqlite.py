@@ -18,7 +18,7 @@ from approvals.ports import Answer, KeyRecord
 from approvals.storage import audit_queries, mapping, queries
 from approvals.storage.commits import UNMETERED, Commits
 from approvals.storage.newest import Newest
-from approvals.storage.reads import Enough, Reads, Row, Values, never
+from approvals.storage.reads import Enough, Found, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
 from approvals.storage.sqlite_operations import Plain, newest, row_of, work_of
 from approvals.storage.sqlite_rows import (
@@ -39,7 +39,7 @@ from approvals.storage.tables import (
 from approvals.storage.writer import Work, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import sqlalchemy as sa
@@ -275,19 +275,19 @@ class _Reader:
 
     async def approvals(
         self, query: sa.Select[Any], values: Values | None = None, *, enough: Enough = never
-    ) -> Sequence[tuple[Row, Sequence[Row]]]:
-        def read(connection: sqlite3.Connection) -> Sequence[tuple[Row, Sequence[Row]]]:
+    ) -> Sequence[Found]:
+        def read(connection: sqlite3.Connection) -> Sequence[Found]:
             with _one_moment(connection):
-                found = list(
-                    takewhile(lambda row: not enough(row), rows(connection, query, values))
-                )
-                made: dict[str, list[Row]] = {row["id"]: [] for row in found}
-                if found:
-                    for decision in rows(connection, queries.decisions(list(made))):
-                        made[decision["approval_id"]].append(decision)
-            return [(row, made[row["id"]]) for row in found]
+                found = takewhile(lambda row: not enough(row), rows(connection, query, values))
+                return _with_decisions(connection, list(found))
 
         return await self.run(read)
+
+    async def by_id(self, ids: Sequence[str]) -> Mapping[str, Found]:
+        return await self.run(lambda c: _each(c, queries.APPROVAL, "id", ids))
+
+    async def latest_of(self, identities: Sequence[str]) -> Mapping[str, Found]:
+        return await self.run(lambda c: _each(c, queries.LATEST, "identity", identities))
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close)
@@ -302,6 +302,19 @@ class _Reader:
     def _close(self) -> None:
         if self.connection is not None:
             self.connection.close()
+
+
+def _each(
+    connection: sqlite3.Connection, query: sa.Select[Any], name: str, asked: Sequence[str]
+) -> dict[str, Found]:
+    """The approval that the statement finds for each value of `name`, all at one moment."""
+    with _one_moment(connection):
+        found = [row for value in asked for row in rows(connection, query, {name: value})]
+        return {parts[0][name]: parts for parts in _with_decisions(connection, found)}
+
+
+def _with_decisions(connection: sqlite3.Connection, found: Sequence[Row]) -> list[Found]:
+    return [(row, list(rows(connection, queries.DECISIONS, {"id": row["id"]}))) for row in found]
 
 
 async def _answer(future: asyncio.Future[object], *, within: timedelta) -> object:

@@ -131,7 +131,8 @@ async def test_records_reservations_and_freezes_survive_cut_connections_once(
 async def test_an_abandoned_backend_cannot_commit_after_the_answer(
     store: PostgresStore, network: Proxy, postgres_url: str
 ) -> None:
-    """The old session waits behind a lock when its connection breaks: it is ended first."""
+    """The old session waits behind a lock when its connection breaks: it is ended first. Otherwise
+    it would commit after the new session's statement began, which then sees nothing of it."""
     asked = await parked(store)
     blocker = await asyncpg.connect(postgres_url)
     blocking = blocker.transaction()
@@ -139,15 +140,58 @@ async def test_an_abandoned_backend_cannot_commit_after_the_answer(
     await blocker.execute("select 1 from approvals where id = $1 for update", asked.id)
     step = approving(asked)
     writing = asyncio.create_task(store.apply(step, within=LONG))
-    await asyncio.sleep(0.2)
+    watcher = await asyncpg.connect(postgres_url)
+    first = await backend_behind_a_lock(watcher)
     network.cut()
-    other = denying(asked)
-    await asyncio.sleep(0.2)
+    await backend_behind_a_lock(watcher, other_than=first)
     await blocking.rollback()
-    await blocker.close()
     assert await writing == Applied()
-    assert await do(store, other) == Conflict()
+    assert await do(store, denying(asked)) == Conflict()
     assert await is_whole(store, step.after)
+    await blocker.close()
+    await watcher.close()
+
+
+async def test_what_is_written_is_not_called_refused_because_somebody_locks_its_row_now(
+    store: PostgresStore, network: Proxy, postgres_url: str
+) -> None:
+    """The answer is lost, and before the same write is submitted again its row is locked: the
+    second try fails, and must not speak for the first."""
+    asked = await parked(store)
+    step = approving(asked)
+    first, second = await asyncpg.connect(postgres_url), await asyncpg.connect(postgres_url)
+    watcher = await asyncpg.connect(postgres_url)
+    lock = "select 1 from approvals where id = $1 for update"
+    before, after = first.transaction(), second.transaction()
+    await before.start()
+    await first.execute(lock, asked.id)
+    network.lose_answers_to(step.op_id.encode())
+    writing = asyncio.create_task(store.apply(step, within=LONG))
+    own = await backend_behind_a_lock(watcher)
+    await after.start()
+    locking = asyncio.create_task(second.execute(lock, asked.id))
+    await backend_behind_a_lock(watcher, other_than=own)
+    await before.rollback()
+    await locking
+    assert network.answers_lost == 1
+    network.lose_answers_to(None)
+    assert await writing == Applied()
+    await after.rollback()
+    assert await is_whole(store, step.after)
+    for connection in (first, second, watcher):
+        await connection.close()
+
+
+async def backend_behind_a_lock(watcher: asyncpg.Connection, other_than: int = 0) -> int:
+    """The process of the server whose statement waits for a row of approvals."""
+    waiting = """
+        select pid from pg_stat_activity where datname = current_database() and pid <> $1
+          and wait_event_type = 'Lock' and query like '%approvals%'
+    """
+    async with asyncio.timeout(10):
+        while (pid := await watcher.fetchval(waiting, other_than)) is None:
+            await asyncio.sleep(0.01)
+    return int(pid)
 
 
 async def test_a_row_somebody_else_has_locked_harms_only_its_own_caller(

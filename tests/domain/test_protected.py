@@ -219,6 +219,15 @@ def test_any_field_of_a_decision_is_protected(field: str, value: object) -> None
     )
 
 
+def test_what_was_hashed_before_does_not_change_a_hash() -> None:
+    """0.5 and 0.50 are equal, and the row keeps how each was written."""
+    made = [
+        protected_hash(with_changes(requirement=Requirement(remind_at=(Decimal(words),))))
+        for words in ("0.5", "0.50")
+    ]
+    assert made[0] != made[1]
+
+
 def test_the_number_and_the_order_of_decisions_are_protected() -> None:
     second = replace(SAID, person="carol")
     hashes = {

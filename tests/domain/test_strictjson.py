@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from approvals.domain.strictjson import Json, Number, canonical, parse, quoted
+from approvals.domain.strictjson import Json, Number, Written, canonical, parse, quoted
 from approvals.errors import InvalidJson
 
 calmly = settings(deadline=None, database=None)
@@ -230,6 +230,18 @@ def test_what_json_cannot_say_is_not_written() -> None:
         canonical({"a": object()})
     with pytest.raises(ValueError, match="JSON"):
         canonical(float("nan"))
+
+
+def test_a_text_that_is_canonical_already_is_written_as_it_is() -> None:
+    inner = '{"a":1.50}'
+    value = {"b": Number("1e2"), "a": Written(inner), "c": [Written(inner)]}
+    assert canonical(value) == f'{{"a":{inner},"b":1e2,"c":[{inner}]}}'
+
+
+def test_no_text_is_taken_for_the_place_of_a_number() -> None:
+    with pytest.raises(InvalidJson, match="surrogate"):
+        canonical(["\udc00", Number("1.5")])
+    assert canonical(['"\udc00', "\udc00"]) == '["\\"\udc00","\udc00"]'
 
 
 def test_a_quoted_text_keeps_its_characters() -> None:
