@@ -7,6 +7,9 @@ the call is parked as it is.
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 from jsonschema import Draft202012Validator, ValidationError
@@ -42,13 +45,32 @@ class _TooMuch(Exception):
     """The check would take too long."""
 
 
+@dataclass(slots=True)
+class _Work:
+    """What one check has done; `cost`: of applying one keyword."""
+
+    cost: int
+    done: int = 0
+
+    def one(self) -> None:
+        """Raises _TooMuch."""
+        self.done += self.cost
+        if self.done > MAX_WORK:
+            raise _TooMuch
+
+
+_WORK: ContextVar[_Work] = ContextVar("work")
+"""Of the check that runs; the validators, which are made once, have no other way to it."""
+
+
 def why_not(arguments: str, schema: Json) -> str | None:
     """The first reason why these canonical `arguments` do not fit, naming the place only."""
     if not isinstance(schema, dict) or len(arguments) > MAX_CHECKED:
         return None
     try:
         kind = validator_for(schema, default=Draft202012Validator)
-        validator = _bounded(kind, cost=1 + len(arguments) // 1024)(schema, registry=_NO_REGISTRY)
+        validator = _bounded(kind)(schema, registry=_NO_REGISTRY)
+        _WORK.set(_Work(cost=1 + len(arguments) // 1024))
         problem = next(validator.iter_errors(parse(arguments.encode("utf-8"))), None)
     except Exception as error:  # noqa: BLE001 (the schema is the server's, and may be anything)
         name = type(error).__name__
@@ -60,30 +82,27 @@ def why_not(arguments: str, schema: Json) -> str | None:
     return shortened(f"{place}: {_says(problem)}", MAX_REASON)
 
 
-def _bounded(kind: type[Validator], *, cost: int) -> type[Validator]:
+@cache
+def _bounded(kind: type[Validator]) -> type[Validator]:
     """The same validator, counting its work and leaving out what may take for ever."""
-    work = 0
-
-    def counted(keyword: Keyword) -> Keyword:
-        def check(
-            validator: Validator, value: object, instance: object, schema: object
-        ) -> Iterable[object] | None:
-            nonlocal work
-            work += cost
-            if work > MAX_WORK:
-                raise _TooMuch
-            return keyword(validator, value, instance, schema)
-
-        return check
-
     keywords = {
-        name: _holds if name in _LEFT_TO_THE_TOOL else counted(keyword)
+        name: _holds if name in _LEFT_TO_THE_TOOL else _counted(keyword)
         for name, keyword in kind.VALIDATORS.items()
     }
     keywords["additionalProperties"] = _unless_patterns(keywords["additionalProperties"])
     types = kind.TYPE_CHECKER.redefine("integer", _is_integer)
     bounded: type[Validator] = extend(kind, keywords, type_checker=types)
     return bounded
+
+
+def _counted(keyword: Keyword) -> Keyword:
+    def check(
+        validator: Validator, value: object, instance: object, schema: object
+    ) -> Iterable[object] | None:
+        _WORK.get().one()
+        return keyword(validator, value, instance, schema)
+
+    return check
 
 
 def _unless_patterns(keyword: Keyword) -> Keyword:
