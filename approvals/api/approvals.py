@@ -19,7 +19,7 @@ from approvals.domain.risk import Level
 from approvals.domain.states import Answer, Approval, Pending, Status
 from approvals.errors import InvalidFilter, InvalidInput, TooManyPending
 from approvals.ports import ListFilter
-from approvals.service.approvals import Answering
+from approvals.service.approvals import Answering, see
 from approvals.service.gate import Allowed, Arrival, Held, Refused, Undelivered
 from approvals.service.waiting import MAX_LONG_POLL
 
@@ -62,18 +62,19 @@ async def get(request: Request) -> Response:
     With If-None-Match waits for any newer version, and answers 304 when there is none.
     """
     by = await principal(request)
-    use = services(request)
-    approval = await use.approvals.get(by, request.path_params["id"])
+    use, id_ = services(request), request.path_params["id"]
     wait, known = _wait(request), request.headers.get("if-none-match")
 
     def news(found: Approval) -> bool:
+        shown = use.approvals.shown(see(by, found))
         if known is not None:
-            return _etag(found) != known
-        return not isinstance(found.state, Pending)
+            return _etag(shown) != known
+        return not isinstance(shown.state, Pending)
 
-    if wait and not news(approval):
-        waited = await use.waiting.until(approval.id, news, within=wait)
-        approval = use.approvals.shown(waited)
+    if wait:
+        approval = use.approvals.shown(await use.waiting.until(id_, news, within=wait))
+    else:
+        approval = await use.approvals.get(by, id_)
     if known is not None and _etag(approval) == known:
         return Response(status_code=304, headers={"etag": known, "cache-control": "no-store"})
     return one(request, by, approval)

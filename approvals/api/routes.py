@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from approvals.api.problems import problem
-from approvals.domain.strictjson import canonical
+from approvals.domain.strictjson import Number, Written, canonical
 from approvals.errors import ApprovalsError, Forbidden
 from approvals.service.identity import AgentPrincipal, PersonPrincipal
 from approvals.wire import bearer
@@ -100,8 +101,24 @@ def answer(
 ) -> Response:
     """Exact JSON."""
     return Response(
-        canonical(value),
+        _exact(value),
         status_code=status,
         media_type=JSON,
         headers={"cache-control": "no-store", **(headers or {})},
     )
+
+
+def _exact(value: object) -> bytes:
+    """The canonical text. orjson is several times faster, and cannot write integers beyond 64 bits,
+    which only arguments have: those are written already."""
+    try:
+        return orjson.dumps(value, default=_as_it_is, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return canonical(value).encode()
+
+
+def _as_it_is(value: object) -> orjson.Fragment:
+    match value:
+        case Written(text=text) | Number(lexeme=text):
+            return orjson.Fragment(text)
+    raise TypeError(f"{type(value).__name__} is not JSON")

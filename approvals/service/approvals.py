@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 TRIES = 30
 """How often a decision is made again because another one on the same call was first."""
 SWEEP = 1000
+NOWHERE = "There is no such approval."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -270,9 +271,9 @@ class Approvals:
     async def seen(self, by: Principal, approval_id: str) -> Approval:
         """The approval as it is stored. Raises NotFound also for what `by` may not see."""
         approval = await self._store.approval(approval_id)
-        if approval is None or not _may_see(by, approval):
-            raise NotFound("There is no such approval.")
-        return approval
+        if approval is None:
+            raise NotFound(NOWHERE)
+        return see(by, approval)
 
     def _decision(
         self, by: PersonPrincipal, approval: Approval, answering: Answering
@@ -314,5 +315,8 @@ class Approvals:
         return answer
 
 
-def _may_see(by: Principal, approval: Approval) -> bool:
-    return isinstance(by, PersonPrincipal) or approval.call.agent == by.name
+def see(by: Principal, approval: Approval) -> Approval:
+    """The approval. Raises NotFound where `by` may not see it: people see all, an agent its own."""
+    if isinstance(by, PersonPrincipal) or approval.call.agent == by.name:
+        return approval
+    raise NotFound(NOWHERE)

@@ -18,16 +18,16 @@ class Newest:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Approval] = OrderedDict()
+        self._expected: OrderedDict[str, Approval] = OrderedDict()
+
+    def expect(self, approval: Approval) -> None:
+        """This is the newest version if what is being written is committed."""
+        _keep(self._expected, approval)
 
     def keep(self, approval: Approval) -> None:
         """This is the newest committed version now."""
-        if len(approval.call.arguments) > LARGEST:
-            self.drop(approval.id)
-            return
-        self._known[approval.id] = approval
-        self._known.move_to_end(approval.id)
-        if len(self._known) > MOST:
-            self._known.popitem(last=False)
+        self._expected.pop(approval.id, None)
+        _keep(self._known, approval)
 
     def drop(self, approval_id: str) -> None:
         """What is known of it may not be the newest."""
@@ -38,3 +38,17 @@ class Newest:
         if found is not None:
             self._known.move_to_end(approval_id)
         return found
+
+    def at(self, approval_id: str, head: str) -> Approval | None:
+        """The version whose newest event has this hash, committed or expected."""
+        some = (self.get(approval_id), self._expected.get(approval_id))
+        return next((one for one in some if one and one.head.hash == head), None)
+
+
+def _keep(kept: OrderedDict[str, Approval], approval: Approval) -> None:
+    kept.pop(approval.id, None)
+    if len(approval.call.arguments) > LARGEST:
+        return
+    kept[approval.id] = approval
+    if len(kept) > MOST:
+        kept.popitem(last=False)

@@ -64,7 +64,7 @@ class PostgresStore(Reads):
         super().__init__(self._reader, self._reader)
         self._newest = Newest()
         self._heads = Together(self._read_heads)
-        self._writer = Writer(Session(url, clock), clock, meter, wrote=self._newest.keep)
+        self._writer = Writer(Session(url, clock), clock, meter, self._newest)
 
     @classmethod
     async def open(
@@ -107,13 +107,14 @@ class PostgresStore(Reads):
         return await self._writer.write(operation, within=within, background=background)
 
     async def approval(self, approval_id: str) -> Approval | None:
-        """What is known here is the newest version if its newest event is."""
+        """What this process wrote, or is writing, is the newest version if its event is."""
         if not may_be_id(approval_id):
             return None
         head = await self._heads.ask(approval_id)
-        known = self._newest.get(approval_id)
-        if head is None or (known is not None and known.head.hash == head):
-            return known if head else None
+        if head is None:
+            return None
+        if known := self._newest.at(approval_id, head):
+            return known
         found = await super().approval(approval_id)
         if found is not None:
             self._newest.keep(found)

@@ -12,11 +12,11 @@ Rows travel as JSON text, so that a column added by a newer version does not dis
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import sqlalchemy as sa
 
 from approvals.storage import mapping
@@ -281,7 +281,7 @@ def _settled(parts: frozenset[str]) -> str:
 
 
 def _dumps(rows: Sequence[Row]) -> str:
-    return json.dumps(rows, ensure_ascii=False, default=_moment, separators=(",", ":"))
+    return orjson.dumps(rows, default=_moment, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
 def _moment(value: object) -> str:

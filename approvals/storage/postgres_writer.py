@@ -45,14 +45,14 @@ from approvals.storage.queue import Queue
 from approvals.storage.tables import EventRow, FreezeRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from approvals.domain.limits import Charge
-    from approvals.domain.states import Approval
     from approvals.ports import Operation, WriteMeter
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection
     from approvals.storage.driver import Record as Row
+    from approvals.storage.newest import Newest
     from approvals.storage.postgres_session import Session
 
 logger = logging.getLogger(__name__)
@@ -78,11 +78,10 @@ class Writer:
         session: Session,
         clock: DatabaseClock,
         meter: WriteMeter,
-        *,
-        wrote: Callable[[Approval], None],
+        newest: Newest,
     ) -> None:
-        """`wrote` hears of every new version of an approval, before its caller does."""
-        self._wrote = wrote
+        """`newest` has every new version of an approval before its caller does."""
+        self._newest = newest
         self._session = session
         self._clock = clock
         self._meter = meter
@@ -251,6 +250,8 @@ class Writer:
             return Rows(), []
         await self._know_heads(connection, operations)
         rows = rows_of(operations, self._heads, taken)
+        for version in filter(None, map(version_of, operations)):
+            self._newest.expect(version)
         parts = [part for part in PARTS if rows.parts[part]]
         asked = self._clock.elapsed()
         answers = await connection.fetch(
@@ -272,7 +273,7 @@ class Writer:
                 again.append(job)
                 continue
             if row["answer"] == "won" and (version := version_of(operation)):
-                self._wrote(version)
+                self._newest.keep(version)
             _resolve(job, answer)
             if n in rows.heads and row["answer"] == "won":
                 stream, head = rows.heads[n]
