@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from approvals.domain.states import Approval, Erasure, Parking, Transition
@@ -230,6 +230,16 @@ class Process:
     config_hash: str
 
 
+class Urgency(IntEnum):
+    """What is written first when much waits."""
+
+    PEOPLE = 0
+    """Somebody waits for it."""
+    DEADLINES = 1
+    """It is to be recorded within a second."""
+    JOBS = 2
+
+
 class Clock(Protocol):
     """The database's clock."""
 
@@ -269,9 +279,9 @@ class Store(Protocol):
     """
 
     async def apply(
-        self, operation: Operation, *, within: timedelta, background: bool = False
+        self, operation: Operation, *, within: timedelta, urgency: Urgency = Urgency.PEOPLE
     ) -> Answer:
-        """Commit `operation`; `background` gives way to people who wait."""
+        """Commit `operation`; what is more urgent goes first."""
         ...
 
     async def approval(self, approval_id: str) -> Approval | None:

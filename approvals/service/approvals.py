@@ -12,7 +12,7 @@ from approvals.domain.rights import may_cancel, may_steer, rights_of
 from approvals.domain.states import Answer, Approved, CancelReason, Decision, Pending
 from approvals.errors import AlreadyDecided, Forbidden, NotFound, Overloaded
 from approvals.ports import Answer as StoreAnswer
-from approvals.ports import Applied, Page, Step, TooLate
+from approvals.ports import Applied, Page, Step, TooLate, Urgency
 from approvals.service.fields import fields
 from approvals.service.identity import AgentPrincipal, PersonPrincipal, Principal
 from approvals.service.waiting import MAX_RESULT_WAIT
@@ -212,12 +212,12 @@ class Approvals:
             event_id=self._ids.event(),
         )
 
-    async def settle(self, approval: Approval, *, background: bool = False) -> Approval:
+    async def settle(self, approval: Approval, *, urgency: Urgency = Urgency.PEOPLE) -> Approval:
         """Record that a deadline has passed, if one has, whether or not the sweep ran."""
         transition = self._overdue(approval)
         if transition is None:
             return approval
-        if isinstance(await self._apply(transition, background=background), Applied):
+        if isinstance(await self._apply(transition, urgency=urgency), Applied):
             return transition.after
         return await self._store.approval(approval.id) or approval
 
@@ -243,14 +243,14 @@ class Approvals:
         lost = await self._store.unreported(now=now, limit=SWEEP)
         for approval in lost:
             transition = machine.lose(approval, now=now, event_id=self._ids.event())
-            await self._apply(transition, background=True)
+            await self._apply(transition, urgency=Urgency.JOBS)
         return len(lost)
 
     async def _settle_one(self, approval: Approval) -> bool:
         try:
-            settled = await self.settle(approval, background=True)
+            settled = await self.settle(approval, urgency=Urgency.DEADLINES)
             if transition := self._reminder(settled):
-                await self._apply(transition, background=True)
+                await self._apply(transition, urgency=Urgency.JOBS)
         except Exception:
             logger.exception(
                 "could not record the deadline of %s", approval.id, extra=fields(approval)
@@ -308,8 +308,10 @@ class Approvals:
                 return machine.lapse(approval, now=now, event_id=self._ids.event())
         return None
 
-    async def _apply(self, transition: Transition, *, background: bool = False) -> StoreAnswer:
-        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT, background=background)
+    async def _apply(
+        self, transition: Transition, *, urgency: Urgency = Urgency.PEOPLE
+    ) -> StoreAnswer:
+        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT, urgency=urgency)
         if isinstance(answer, Applied):
             self._signals.changed(transition.after.id, transition.after.version)
         return answer

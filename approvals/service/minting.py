@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ALPHABET = b"0123456789abcdefghjkmnpqrstvwxyz"
+_OURS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET)
 
 
 class RandomIds:
@@ -29,5 +31,4 @@ def new_key(prefix: str) -> str:
 
 
 def _word() -> str:
-    number = secrets.randbits(80)
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(0, 80, 5))
+    return base64.b32encode(secrets.token_bytes(10)).translate(_OURS).decode()

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from approvals.domain import approval as machine
-from approvals.ports import Applied
+from approvals.ports import Applied, Urgency
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Retention:
             now=self._clock.now(),
             event_id=self._ids.event(),
         )
-        answer = await self._store.apply(erasure, within=MAX_RESULT_WAIT, background=True)
+        answer = await self._store.apply(erasure, within=MAX_RESULT_WAIT, urgency=Urgency.JOBS)
         if isinstance(answer, Applied):
             self._signals.changed(approval.id, erasure.after.version)
         return isinstance(answer, Applied)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from approvals.errors import Unavailable
+from approvals.ports import Urgency
 from approvals.storage import mapping
 from approvals.storage.commits import UNMETERED
 from approvals.storage.newest import Newest
@@ -102,9 +103,9 @@ class PostgresStore(Reads):
         return bool(await self._number(_BUSY))
 
     async def apply(
-        self, operation: Operation, *, within: timedelta, background: bool = False
+        self, operation: Operation, *, within: timedelta, urgency: Urgency = Urgency.PEOPLE
     ) -> Answer:
-        return await self._writer.write(operation, within=within, background=background)
+        return await self._writer.write(operation, within=within, urgency=urgency)
 
     async def approval(self, approval_id: str) -> Approval | None:
         """What this process wrote, or is writing, is the newest version if its event is."""
@@ -177,7 +178,7 @@ class PostgresStore(Reads):
         await self._value("select 1")
 
     async def _told(self, told: Told) -> None:
-        await self._writer.write(told, within=MAX_WAIT, background=True)
+        await self._writer.write(told, within=MAX_WAIT, urgency=Urgency.JOBS)
 
     async def _number(self, sql: str, *values: object) -> int:
         return int(str(await self._value(sql, *values)))

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from approvals.domain.limits import Charge
-    from approvals.ports import Operation, WriteMeter
+    from approvals.ports import Operation, Urgency, WriteMeter
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection
     from approvals.storage.driver import Record as Row
@@ -93,24 +93,23 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="approvals-writer")
 
     async def write(
-        self, operation: Operation | Told, *, within: timedelta, background: bool
+        self, operation: Operation | Told, *, within: timedelta, urgency: Urgency
     ) -> Answer:
         """The definite answer. Raises Overloaded, Unavailable (not applied) or Undetermined."""
         if self._closing:
             raise Unavailable("The database is closed.")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         job = Job(operation, row_of(operation), future, size_of(operation))
-        self._waiting.put(job, background=background)
+        self._waiting.put(job, urgency)
         self._commits.watch(operation, future)
         self._came.set()
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                return await asyncio.shield(future)
-        except TimeoutError:
-            if job.sent:
-                raise Undetermined("The database has not answered in time.") from None
-            job.withdrawn = True
-            raise Unavailable("The database does not answer; nothing was changed.") from None
+        done, _ = await asyncio.wait({future}, timeout=within.total_seconds())
+        if done:
+            return future.result()
+        if job.sent:
+            raise Undetermined("The database has not answered in time.")
+        job.withdrawn = True
+        raise Unavailable("The database does not answer; nothing was changed.")
 
     async def close(self, *, within: timedelta) -> None:
         """Finish what waits, for as long as `within`."""

@@ -14,7 +14,6 @@ from sqlmodel import col
 from approvals.domain.call import Executor
 from approvals.storage.tables import (
     ApprovalRow,
-    DecisionRow,
     EventRow,
     FreezeRow,
     KeyRow,
@@ -96,13 +95,6 @@ LAST_RUN = (
     .limit(1)
 )
 """The youngest release of two identities that ended since then and reached the server."""
-
-DECISIONS = (
-    sa.select(DecisionRow.__table__)  # type: ignore[attr-defined]
-    .where(col(DecisionRow.approval_id) == named("id"))
-    .order_by(col(DecisionRow.seq))
-)
-"""The decisions on one approval, in order."""
 
 KEY = sa.select(KEYS).where(KEYS.c.sha256 == named("sha256"))
 """The key with this hash."""

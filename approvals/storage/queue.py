@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from approvals.errors import Overloaded
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from approvals.ports import Urgency
 
 MAX_GROUP = 256
 MAX_WAITING = 4096
@@ -34,38 +32,25 @@ W = TypeVar("W", bound=Waiter)
 
 @dataclass(slots=True)
 class Queue(Generic[W]):
-    """Bounded; people before jobs; order kept within a row."""
+    """Bounded; people before deadlines before jobs; order kept within a row."""
 
-    _interactive: deque[W] = field(default_factory=deque)
-    _background: deque[W] = field(default_factory=deque)
+    _waiting: tuple[deque[W], ...] = field(default_factory=lambda: tuple(deque() for _ in Urgency))
 
     def __len__(self) -> int:
-        return len(self._interactive) + len(self._background)
+        return sum(map(len, self._waiting))
 
-    def put(self, waiter: W, *, background: bool) -> None:
+    def put(self, waiter: W, urgency: Urgency) -> None:
         """Raises Overloaded when 4096 wait."""
         if len(self) >= MAX_WAITING:
             raise Overloaded("Too many writes are waiting. Try again in a moment.")
-        (self._background if background else self._interactive).append(waiter)
-
-    def put_back(self, waiters: Sequence[W]) -> None:
-        """First in line again, in this order."""
-        self._interactive.extendleft(reversed(waiters))
-
-    def take_out(self, waiter: W) -> bool:
-        """Whether it was still waiting, and now is not."""
-        for waiting in (self._interactive, self._background):
-            if waiter in waiting:
-                waiting.remove(waiter)
-                return True
-        return False
+        self._waiting[urgency].append(waiter)
 
     def take(self) -> list[W]:
-        """The next group: people first, one per row."""
+        """The next group: the most urgent first, one per row."""
         group: list[W] = []
         rows: set[str] = set()
         size = 0
-        for waiting in (self._interactive, self._background):
+        for waiting in self._waiting:
             left: deque[W] = deque()
             while waiting and len(group) < MAX_GROUP:
                 waiter = waiting.popleft()

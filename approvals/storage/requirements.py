@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 def requirement_text(requirement: Requirement) -> str:
     """Everything a requirement says, as one text."""
+    return _text(requirement, tuple(map(str, requirement.remind_at)))
+
+
+@lru_cache(maxsize=1024)
+def _text(requirement: Requirement, remind_at: tuple[str, ...]) -> str:
+    """`remind_at`: its words, since 0.5 and 0.50 are equal and are not written alike."""
+    del remind_at
     stages = [stage_facts(stage) for stage in requirement.stages]
     return canonical({**requirement_facts(requirement), "stages": stages})
 

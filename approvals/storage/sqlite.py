@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from approvals.domain.states import Approval
 from approvals.errors import Unavailable, Undetermined
-from approvals.ports import Answer, KeyRecord
+from approvals.ports import Answer, KeyRecord, Urgency
 from approvals.storage import audit_queries, mapping, queries
 from approvals.storage.commits import UNMETERED, Commits
 from approvals.storage.newest import Newest
@@ -22,6 +23,7 @@ from approvals.storage.reads import Enough, Found, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
 from approvals.storage.sqlite_operations import Plain, newest, row_of, work_of
 from approvals.storage.sqlite_rows import (
+    DECISIONS,
     LEASE,
     RENEW,
     SET_SEAL,
@@ -105,10 +107,10 @@ class SqliteStore(Reads):
         return [self._writer.connection, *(c for c in readers if c is not None)]
 
     async def apply(
-        self, operation: Operation, *, within: timedelta, background: bool = False
+        self, operation: Operation, *, within: timedelta, urgency: Urgency = Urgency.PEOPLE
     ) -> Answer:
         row, work = row_of(operation), work_of(operation)
-        future = self._writer.submit(row, work, background=background)
+        future = self._writer.submit(row, work, urgency=urgency)
         self._commits.watch(operation, future)
         answer = await _answer(future, within=within)
         assert isinstance(answer, Answer)  # noqa: S101 (work_of answers nothing else)
@@ -137,7 +139,7 @@ class SqliteStore(Reads):
                 sql = f"delete from {table} where ends_at < ?"  # noqa: S608 (no values in it)
                 connection.execute(sql, (to_microseconds(before),))
 
-        await self._submit("counters", work, background=True)
+        await self._submit("counters", work, urgency=Urgency.JOBS)
 
     async def seal(
         self, root_of: Callable[[Seal | None, Sequence[str], datetime], Seal], *, limit: int
@@ -153,7 +155,7 @@ class SqliteStore(Reads):
             connection.executemany(SET_SEAL, [(seal.number, id_) for id_, _ in taken])
             return seal
 
-        return await self._submit("seals", work, background=True)
+        return await self._submit("seals", work, urgency=Urgency.JOBS)
 
     async def renew(self, process: str, *, config_hash: str, lasts: timedelta) -> int:
         def work(connection: sqlite3.Connection, now: datetime) -> int:
@@ -161,7 +163,7 @@ class SqliteStore(Reads):
             connection.execute(RENEW, values)
             return _reloads(connection)
 
-        return await self._submit(process, work, background=True)
+        return await self._submit(process, work, urgency=Urgency.JOBS)
 
     async def leave(self, process: str) -> None:
         await self._update("delete from processes where id = :id", {"id": process})
@@ -185,7 +187,7 @@ class SqliteStore(Reads):
             )
             return [mapping.delivery_of(leased(row)) for row in taken.fetchall()]
 
-        return await self._submit("outbox", work, background=True)
+        return await self._submit("outbox", work, urgency=Urgency.JOBS)
 
     async def delivered(self, delivery_id: str) -> None:
         await self._update(
@@ -231,16 +233,16 @@ class SqliteStore(Reads):
         def work(connection: sqlite3.Connection, now: datetime) -> int:
             return connection.execute(sql, {**values, "now": to_microseconds(now)}).rowcount
 
-        return await self._submit(str(values["id"]), work, background=True)
+        return await self._submit(str(values["id"]), work, urgency=Urgency.JOBS)
 
     async def _submit(
         self,
         row: str,
         work: Callable[[sqlite3.Connection, datetime], T],
         *,
-        background: bool = False,
+        urgency: Urgency = Urgency.PEOPLE,
     ) -> T:
-        future = self._writer.submit(row, Plain(work), background=background)
+        future = self._writer.submit(row, Plain(work), urgency=urgency)
         return cast("T", await _answer(future, within=MAX_WAIT))
 
 
@@ -314,15 +316,17 @@ def _each(
 
 
 def _with_decisions(connection: sqlite3.Connection, found: Sequence[Row]) -> list[Found]:
-    return [(row, list(rows(connection, queries.DECISIONS, {"id": row["id"]}))) for row in found]
+    made: dict[str, list[Row]] = {row["id"]: [] for row in found}
+    for decision in rows(connection, DECISIONS, {"ids": json.dumps(list(made))}):
+        made[decision["approval_id"]].append(decision)
+    return [(row, made[row["id"]]) for row in found]
 
 
 async def _answer(future: asyncio.Future[object], *, within: timedelta) -> object:
-    try:
-        async with asyncio.timeout(within.total_seconds()):
-            return await asyncio.shield(future)
-    except TimeoutError:
-        raise Undetermined("The database has not answered in time.") from None
+    done, _ = await asyncio.wait({future}, timeout=within.total_seconds())
+    if not done:
+        raise Undetermined("The database has not answered in time.")
+    return future.result()
 
 
 def _reloads(connection: sqlite3.Connection) -> int:

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from approvals.ports import Reserve
 
 
+FROZEN = (
+    "select reason from freezes where ended_at is null and (server is null or server = :server)"
+    " and (agent is null or agent = :agent) limit 1"
+)
+
+
 def frozen(connection: sqlite3.Connection, server: str, agent: str) -> Frozen | None:
     """The freeze that stops a call of this agent on this server."""
-    row = connection.execute(
-        "select reason from freezes where ended_at is null and (server is null or server = ?)"
-        " and (agent is null or agent = ?) limit 1",
-        (server, agent),
-    ).fetchone()
+    row = connection.execute(FROZEN, {"server": server, "agent": agent}).fetchone()
     return None if row is None else Frozen(reason=row[0])
 
 

@@ -13,6 +13,7 @@ from approvals.ports import (
     Conflict,
     Duplicate,
     Freezing,
+    Frozen,
     GiveBack,
     Record,
     Reserve,
@@ -21,7 +22,7 @@ from approvals.ports import (
     TooMany,
 )
 from approvals.storage import mapping
-from approvals.storage.sqlite_counters import frozen, give_back, holds, reserve
+from approvals.storage.sqlite_counters import FROZEN, frozen, give_back, holds, reserve
 from approvals.storage.sqlite_rows import ERASE, UPDATE, bound, insert
 from approvals.storage.tables import (
     ApprovalRow,
@@ -43,6 +44,14 @@ if TYPE_CHECKING:
     from approvals.storage.writer import Work
 
 
+LOOK = f"""
+select (select id from approvals where open_identity = :identity),
+  exists(select 1 from events where id = :event and stream = :id),
+  ({FROZEN}),
+  (select count(*) from (
+    select 1 from approvals where agent = :agent and status = 'pending' limit :most
+  ))
+"""  # noqa: S608 (no values in it)
 WRITTEN = Applied()
 """The answer of an operation that was written just now, and not by an earlier try."""
 
@@ -68,28 +77,34 @@ class _Park:
     def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
         del now
         operation, approval = self.operation, self.operation.approval
-        row = connection.execute(
-            "select id from approvals where open_identity = ?", (approval.identity,)
-        ).fetchone()
-        if row is not None and row[0] == approval.id:
+        open_, known, frozen_because, waiting = self._look(connection)
+        if known or open_ == approval.id:
             return Applied()
-        if _has_event(connection, approval.id, operation.op_id):
-            return Applied()
-        if row is not None:
-            return Duplicate(existing_id=row[0])
-        refused = frozen(connection, approval.call.server, approval.call.agent)
-        if no := refused or self._too_many(connection):
-            return no
+        if open_ is not None:
+            return Duplicate(existing_id=open_)
+        if frozen_because is not None:
+            return Frozen(reason=frozen_because)
+        if waiting >= operation.max_pending:
+            return TooMany(most=operation.max_pending)
         insert(connection, ApprovalRow, mapping.approval_row(approval))
         insert(connection, EventRow, mapping.event_row(operation.event))
         _insert_notices(connection, approval, operation.notice, operation.event)
         return WRITTEN
 
-    def _too_many(self, connection: sqlite3.Connection) -> TooMany | None:
-        agent, most = self.operation.approval.call.agent, self.operation.max_pending
-        sql = "select count(*) from approvals where agent = ? and status = 'pending'"
-        (waiting,) = connection.execute(sql, (agent,)).fetchone()
-        return TooMany(most=most) if waiting >= most else None
+    def _look(self, connection: sqlite3.Connection) -> tuple[str | None, bool, str | None, int]:
+        """The open approval of the same call, whether an earlier try has written this one, a freeze
+        that stops it, and how many calls of the agent wait: no more are counted than may."""
+        approval = self.operation.approval
+        asked = {
+            "identity": approval.identity,
+            "event": self.operation.op_id,
+            "id": approval.id,
+            "server": approval.call.server,
+            "agent": approval.call.agent,
+            "most": self.operation.max_pending,
+        }
+        found: tuple[str | None, bool, str | None, int] = connection.execute(LOOK, asked).fetchone()
+        return found
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
         return _applied(connection, self.operation.op_id)
@@ -289,13 +304,6 @@ def _append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
     ).fetchone()
     head = Head(seq=row[0], hash=row[1]) if row else Head()
     insert(connection, EventRow, mapping.event_row(link(head, stream, fact)))
-
-
-def _has_event(connection: sqlite3.Connection, stream: str, event_id: str) -> bool:
-    row = connection.execute(
-        "select 1 from events where id = ? and stream = ?", (event_id, stream)
-    ).fetchone()
-    return row is not None
 
 
 def _applied(connection: sqlite3.Connection, op_id: str) -> Applied | None:

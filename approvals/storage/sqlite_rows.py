@@ -11,7 +11,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlmodel import col
 
 from approvals.storage import mapping
 from approvals.storage.tables import (
@@ -35,8 +37,6 @@ from approvals.storage.tables import (
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    import sqlalchemy as sa
 
 
 def _columns(table: type[Any]) -> list[str]:
@@ -88,6 +88,13 @@ LEASE = (
     f"update outbox set leased_until = :until where id in ({_DUE}) "  # noqa: S608
     f"returning id, approval_id, channel, kind, attempts, {_HAPPENED}"
 )
+_IDS = sa.func.json_each(sa.bindparam("ids", required=False)).table_valued("value")
+DECISIONS = (
+    sa.select(DecisionRow.__table__)  # type: ignore[attr-defined]
+    .where(col(DecisionRow.approval_id).in_(sa.select(_IDS.c.value)))
+    .order_by(col(DecisionRow.approval_id), col(DecisionRow.seq))
+)
+"""The decisions on these approvals, each one's in order; `ids` is a JSON array."""
 UNSEALED = "select id, hash from events where seal is null order by seal, at limit ?"
 SET_SEAL = "update events set seal = ? where id = ?"
 RENEW = (

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from approvals.ports import Clock, WriteMeter
+    from approvals.ports import Clock, Urgency, WriteMeter
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Writer:
             self._changed.notify()
         await asyncio.to_thread(self._thread.join)
 
-    def submit(self, row: str, work: Work, *, background: bool) -> asyncio.Future[object]:
+    def submit(self, row: str, work: Work, *, urgency: Urgency) -> asyncio.Future[object]:
         """Queue a job; its future answers after the COMMIT that holds it.
 
         Raises Overloaded when 4096 jobs wait, Unavailable when the writer has stopped.
@@ -98,7 +98,7 @@ class Writer:
         with self._changed:
             if self._closing or not self._thread.is_alive():
                 raise Unavailable("The database is closed.")
-            self._waiting.put(job, background=background)
+            self._waiting.put(job, urgency)
             self._changed.notify()
         return job.future
 

@@ -39,6 +39,7 @@ from approvals.ports import (
     Page,
     Record,
     TooLate,
+    Urgency,
 )
 from approvals.service.minting import RandomIds
 from tests.domain.builders import approval, call, decision
@@ -483,11 +484,11 @@ class StoreContract:
 
     async def test_background_work_is_done_too(self, store: Engine) -> None:
         made = parking()
-        assert await store.apply(made, within=SOON, background=True) == Applied()
+        assert await store.apply(made, within=SOON, urgency=Urgency.JOBS) == Applied()
         withdrawn = machine.cancel(
             made.approval, CancelReason.CANCELLED, actor="x", now=now(), event_id=IDS.event()
         )
-        assert await store.apply(withdrawn, within=SOON, background=True) == Applied()
+        assert await store.apply(withdrawn, within=SOON, urgency=Urgency.JOBS) == Applied()
         assert isinstance(made.approval.state, Pending)
         assert await is_whole(store, withdrawn.after)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from approvals.app import create_app
-from approvals.ports import Freezing, GiveBack, Record, Reserve, Thawing
+from approvals.ports import Freezing, GiveBack, Record, Reserve, Thawing, Urgency
 from tests.e2e.deployment import settings_in
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ class KillingStore:
         self._when, _, self._type = point.partition(":")
 
     async def apply(
-        self, operation: Operation, *, within: timedelta, background: bool = False
+        self, operation: Operation, *, within: timedelta, urgency: Urgency = Urgency.PEOPLE
     ) -> Answer:
         hit = kind_of(operation) == self._type
         if hit and self._when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        answer = await self._store.apply(operation, within=within, background=background)
+        answer = await self._store.apply(operation, within=within, urgency=urgency)
         if hit and self._when in {"after", "stop"}:
             os.kill(os.getpid(), signal.SIGKILL if self._when == "after" else signal.SIGSTOP)
         return answer
