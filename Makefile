@@ -4,6 +4,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 DEMO ?=
 ROWS ?=
+PEER ?=
 
 .PHONY: help setup demo run test test-all check bench format lock
 
@@ -37,7 +38,7 @@ check: setup  ## What CI runs: style, types, rooms, migrations, locks, docs, tes
 	@$(BIN)/coverage report --format total | sed 's/$$/ % of all code is covered/'
 
 bench: setup  ## Print what is measured, and write bench/results.json
-	@$(BIN)/python -m bench $(ROWS)
+	@PEER=$(PEER) $(BIN)/python -m bench $(ROWS)
 
 format: setup  ## Put the code into shape
 	@$(BIN)/ruff check --fix -q .

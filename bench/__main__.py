@@ -2,7 +2,7 @@
 
 Figures are medians of rounds on this machine, each beside its reference in the same run; `must` is
 the bound of the design. What is not measured yet has no row. Names choose rows:
-`make bench ROWS="P1 P12"`.
+`make bench ROWS="P1 P12"`. `PEER=adapter.py,URL` puts another service beside ours (`peer.py`).
 """
 
 from __future__ import annotations

@@ -67,9 +67,15 @@ class Client:
     async def request(
         self, method: str, path: str, body: object = None, headers: Sequence[str] = ()
     ) -> tuple[int, bytes]:
+        """Status and body of a request with a JSON body."""
+        return await self.send(method, path, None if body is None else _json(body), headers)
+
+    async def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Sequence[str] = ()
+    ) -> tuple[int, bytes]:
         """Status and body."""
         connection = await self._connection()
-        content = b"" if body is None else json.dumps(body).encode()
+        content = body or b""
         lines = [f"{method} {path} HTTP/1.1\r\n", self._head, *(f"{h}\r\n" for h in headers)]
         if method != "GET":
             lines.append(f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n")
@@ -101,6 +107,10 @@ class Client:
         loop = asyncio.get_running_loop()
         _, made = await loop.create_connection(_Connection, self._host, self._port)
         return made
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 @dataclass(frozen=True, kw_only=True)

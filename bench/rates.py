@@ -17,6 +17,7 @@ from bench import pgbench
 from bench.cycle import Cycle, cycles
 from bench.gateway import held_calls
 from bench.load import Client, Run, run
+from bench.peer import Peer
 from bench.references import URL
 from bench.row import Row
 from bench.service import Service, service
@@ -41,16 +42,29 @@ RATIOS = (
 
 def rows() -> Iterator[Row]:
     """Every figure is a ratio of medians."""
+    peer = Peer.read(os.environ.get("PEER", ""))  # noqa: TID251 (bench)
     with postgres(settings=DURABLE) as server, valkey() as hints:
-        rates = [_round(server, n) for n in range(ROUNDS)]
+        rates = [_round(server, n, peer) for n in range(ROUNDS)]
         middle = {name: statistics.median(one[name] for one in rates) for name in rates[0]}
         for name, workload, pair, must in RATIOS:
             yield _ratio(name, workload, (middle[pair[0]], middle[pair[1]]), must)
+        yield _beside(peer, middle)
         yield _across(server, hints)
         yield _background(server)
 
 
-def _round(server: Postgres, n: int) -> dict[str, float]:
+def _beside(peer: Peer | None, middle: dict[str, float]) -> Row:
+    """Our cycles over REST beside another service's."""
+    if peer is None:
+        said = "no PEER=adapter.py,URL was given"
+        return Row(
+            name="PEER", workload="cycles / those of a peer", measured="-", must="-", note=said
+        )
+    pair = (middle["ours"], middle["peer"])
+    return _ratio("PEER", f"cycles / those of {peer.name}", pair, "-")
+
+
+def _round(server: Postgres, n: int, peer: Peer | None = None) -> dict[str, float]:
     """One of each, one after the other, on databases of their own."""
     database = _name(_database(server))
     found = {"pgbench": pgbench.rate(server, database, clients=AT_ONCE, seconds=SECONDS)}
@@ -69,6 +83,10 @@ def _round(server: Postgres, n: int) -> dict[str, float]:
         asyncio.run(held_calls(ours, count=WARM, at_once=AT_ONCE, seconds=SECONDS))
         measured = held_calls(ours, count=MANY, at_once=AT_ONCE, seconds=SECONDS)
         found["held"] = asyncio.run(measured).rate
+    if peer is not None:
+        asyncio.run(peer.cycles(count=WARM, at_once=AT_ONCE, seconds=SECONDS))
+        measured = peer.cycles(count=MANY, at_once=AT_ONCE, seconds=SECONDS)
+        found["peer"] = asyncio.run(measured).rate
     told = ", ".join(f"{name} {rate:.0f}/s" for name, rate in found.items())
     print(f"round {n + 1}: {told}", flush=True)
     return found

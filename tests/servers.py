@@ -155,6 +155,20 @@ def postgres(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def standby(primary: Postgres) -> Iterator[Postgres]:
+    """A server that follows `primary`, gone afterwards."""
+    folder = primary.folder / f"standby-{free_port()}"
+    primary.run(
+        "pg_basebackup", "-D", str(folder / "data"), "-R", "-h", "127.0.0.1", "-U", "postgres",
+        "-p", str(primary.port), "--checkpoint=fast", "--no-sync",
+    )  # fmt: skip
+    server = Postgres(primary.binaries, folder, free_port(), primary.settings)
+    server.start()
+    yield server
+    server.stop("immediate")
+
+
 @dataclass
 class Valkey:
     """One Valkey on a port of loopback, nothing kept on disk."""

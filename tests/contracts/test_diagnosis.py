@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from approvals.storage.clock import SystemClock
 from approvals.storage.diagnosis import Severity
 from approvals.storage.migrations import upgrade
 from approvals.storage.postgres_diagnosis import diagnosed
-from tests.servers import DURABLE, Postgres, postgres
+from tests.servers import DURABLE, Postgres, postgres, standby
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,33 @@ def test_a_clock_behind_what_is_written_fails(durable: Postgres) -> None:
 
 def test_a_database_that_is_not_there_fails_in_a_sentence(durable: Postgres) -> None:
     assert "cannot be reached" in said(durable.url("nowhere"))[Severity.FAIL][0]
+
+
+def test_a_standby_must_be_synchronous_and_is_not_written_to(durable: Postgres) -> None:
+    upgrade(durable.url())
+    with standby(durable) as other:
+        assert one_said(durable, Severity.WARN).startswith("standbys: none is synchronous")
+        asyncio.run(configured(durable, "set synchronous_standby_names = '*'"))
+        try:
+            assert "standbys: at least one is synchronous" in one_said(durable, Severity.OK)
+            assert "this is a standby" in said(other.url())[Severity.FAIL][0]
+        finally:
+            asyncio.run(configured(durable, "reset synchronous_standby_names"))
+
+
+def one_said(server: Postgres, severity: Severity) -> str:
+    """What is said of standbys, once the server knows of one."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for sentence in said(server.url()).get(severity, []):
+            if sentence.startswith("standbys"):
+                return sentence
+        time.sleep(0.1)
+    raise AssertionError("nothing is said of standbys")
+
+
+async def configured(server: Postgres, change: str) -> None:
+    connection = await asyncpg.connect(server.url())
+    await connection.execute(f"alter system {change}")
+    await connection.execute("select pg_reload_conf()")
+    await connection.close()
