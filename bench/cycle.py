@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Cycle:
     """One agent on one replica, one person on the same or another."""
 
-    def __init__(self, service: Service, *, people_on: int = 0, agent: str | None = None) -> None:
-        self._agent = Client(service.urls[0], agent or service.agent)
+    def __init__(self, service: Service, *, people_on: int = 0) -> None:
+        self._agent = Client(service.urls[0], service.agent)
         self._person = Client(service.urls[people_on], service.bob)
         self._run = time.monotonic_ns()
 
@@ -62,10 +62,6 @@ class Cycle:
         began = time.perf_counter()
         await self.decide(approval)
         return await waiting - began
-
-    async def park(self, n: int) -> float | None:
-        await self.create(n)
-        return None
 
     def close(self) -> None:
         self._agent.close()

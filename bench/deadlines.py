@@ -36,8 +36,7 @@ async def fill(url: str, *, waiting: int, due: int) -> tuple[list[str], datetime
     """Park `waiting` calls with far deadlines and `due` within one second; the ids of those, and
     when it begins."""
     async with opened(url) as database:
-        hours = timedelta(hours=5)
-        await _park(database.store, [_parking(n, hours) for n in range(waiting)])
+        await park_many(database.store, waiting)
         now = datetime.now(UTC)  # noqa: TID251 (bench)
         at = now + PARKED_WITHIN
         lasting = [at - now + timedelta(seconds=n / due) for n in range(due)]
@@ -60,6 +59,12 @@ async def lags(url: str, ids: list[str]) -> list[float]:
             ]
             found.append((events[-1].fact.at - approval.expires_at).total_seconds())
     return sorted(found)
+
+
+async def park_many(store: Store, count: int) -> None:
+    """Park calls that nobody decides while this is measured."""
+    hours = timedelta(hours=5)
+    await _park(store, [_parking(n, hours) for n in range(count)])
 
 
 def _parking(n: int, lasts: timedelta) -> Parking:

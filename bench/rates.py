@@ -13,8 +13,11 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from approvals.storage.migrations import upgrade
+from approvals.storage.opening import opened
 from bench import pgbench
 from bench.cycle import Cycle, cycles
+from bench.deadlines import park_many
 from bench.gateway import held_calls
 from bench.load import Client, Run, run
 from bench.peer import Peer
@@ -150,19 +153,24 @@ async def _released(ours: Service, *, people_on: int) -> float:
 
 
 def _background(server: Postgres) -> Row:
-    """P7: cycles of one agent while 100,000 calls of another wait."""
-    with service(_database(server)) as empty, service(_database(server)) as full:
-        other = Cycle(full, agent=full.other_agent)
-        parked = asyncio.run(run(other.park, count=BACKGROUND, at_once=AT_ONCE, seconds=900))
-        other.close()
+    """P7: cycles of one agent while 100,000 calls of others wait."""
+    waiting = _database(server)
+    upgrade(waiting)
+    asyncio.run(_filled(waiting))
+    with service(_database(server)) as empty, service(waiting) as full:
         rates = [(_cycles(full), _cycles(empty)) for _ in range(ROUNDS)]
     ratio = statistics.median(a for a, _ in rates) / statistics.median(b for _, b in rates)
     return Row(
         name="P7",
-        workload=f"cycles beside {parked.done} that wait / beside none",
+        workload=f"cycles beside {BACKGROUND} that wait / beside none",
         measured=f"{ratio:.2f}",
         must=">= 0.9",
     )
+
+
+async def _filled(url: str) -> None:
+    async with opened(url) as database:
+        await park_many(database.store, BACKGROUND)
 
 
 def _ratio(name: str, workload: str, rates: tuple[float, float], must: str) -> Row:

@@ -45,7 +45,6 @@ class Service:
     urls: tuple[str, ...]
     pids: tuple[int, ...]
     agent: str
-    other_agent: str
     bob: str
 
     def rss(self) -> int:
@@ -86,13 +85,12 @@ def service(
             urls = tuple(url for _, url in processes)
             made = {
                 who: _key(urls[0], key, **{kind: who})
-                for kind, who in (("agent", "bot"), ("agent", "other"), ("person", "bob"))
+                for kind, who in (("agent", "bot"), ("person", "bob"))
             }
             yield Service(
                 urls=urls,
                 pids=tuple(process.pid for process, _ in processes),
                 agent=made["bot"],
-                other_agent=made["other"],
                 bob=made["bob"],
             )
         finally:
@@ -114,7 +112,7 @@ def _environment(
         json.dumps(
             {
                 "servers": {"exchange": {"url": upstream, "policy": POLICY}},
-                "agents": {"bot": agents, "other": agents},
+                "agents": {"bot": agents},
                 "people": {"alice": {}, "bob": {}, "carol": {"roles": ["approver", "admin"]}},
                 "approval": {"timeout": timeout},
             }

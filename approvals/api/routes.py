@@ -112,9 +112,15 @@ def _exact(value: object) -> bytes:
     """The canonical text. orjson is several times faster, and cannot write integers beyond 64 bits,
     which only arguments have: those are written already."""
     try:
-        return orjson.dumps(value, default=_as_it_is, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value, default=_as_it_is, option=_AS_CANONICAL)
     except TypeError:
         return canonical(value).encode()
+
+
+_AS_CANONICAL = (
+    orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
+"""What is no JSON is refused, and not written as orjson thinks best."""
 
 
 def _as_it_is(value: object) -> orjson.Fragment:

@@ -73,6 +73,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     """Open everything first, so that what is wrong is said in a sentence; then listen."""
     app = create_app(settings, traces=provider())
     async with app.router.lifespan_context(app):
+        gc.collect()
         gc.freeze()  # what is loaded by now stays; to look at it again and again costs 5 to 10 %
         gc.set_threshold(*COLLECT_AFTER)
         server = _Server(_config(app), app, settings)

@@ -21,7 +21,7 @@ from approvals.domain.display import shortened, visible
 from approvals.domain.strictjson import Json, Number, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from jsonschema.protocols import Validator
 
@@ -67,6 +67,8 @@ def why_not(arguments: str, schema: Json) -> str | None:
     """The first reason why these canonical `arguments` do not fit, naming the place only."""
     if not isinstance(schema, dict) or len(arguments) > MAX_CHECKED:
         return None
+    if any("$schema" in part for part in _below(schema)):
+        return None  # a part of another draft would be checked without our bounds
     try:
         kind = validator_for(schema, default=Draft202012Validator)
         validator = _bounded(kind)(schema, registry=_NO_REGISTRY)
@@ -80,6 +82,18 @@ def why_not(arguments: str, schema: Json) -> str | None:
         return None
     place = "/".join(visible(str(part)) for part in problem.absolute_path) or "the arguments"
     return shortened(f"{place}: {_says(problem)}", MAX_REASON)
+
+
+def _below(schema: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    """Every object inside the schema."""
+    left: list[Json] = list(schema.values())
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            yield part
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
 
 
 @cache

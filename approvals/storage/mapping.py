@@ -471,7 +471,7 @@ def decision_of(row: Row) -> Decision:
         stages=frozenset(cast("list[int]", _json(row["stages"]))),
         digest=row["digest"],
         solo=bool(row["solo"]),
-        at=row["at"],
+        at=_moment(row, "at"),
     )
 
 

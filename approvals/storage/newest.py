@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from approvals.domain.states import Approval
 
 MOST = 4096
+MOST_EXPECTED = 512
+"""Two groups of writes."""
 LARGEST = 8 * 1024
 """Characters of arguments: larger ones are read again each time."""
 
@@ -22,12 +24,16 @@ class Newest:
 
     def expect(self, approval: Approval) -> None:
         """This is the newest version if what is being written is committed."""
-        _keep(self._expected, approval)
+        _keep(self._expected, approval, most=MOST_EXPECTED)
+
+    def expect_no_more(self, approval: Approval) -> None:
+        """It was not written."""
+        self._expected.pop(approval.id, None)
 
     def keep(self, approval: Approval) -> None:
         """This is the newest committed version now."""
         self._expected.pop(approval.id, None)
-        _keep(self._known, approval)
+        _keep(self._known, approval, most=MOST)
 
     def drop(self, approval_id: str) -> None:
         """What is known of it may not be the newest."""
@@ -45,10 +51,10 @@ class Newest:
         return next((one for one in some if one and one.head.hash == head), None)
 
 
-def _keep(kept: OrderedDict[str, Approval], approval: Approval) -> None:
+def _keep(kept: OrderedDict[str, Approval], approval: Approval, *, most: int) -> None:
     kept.pop(approval.id, None)
     if len(approval.call.arguments) > LARGEST:
         return
     kept[approval.id] = approval
-    if len(kept) > MOST:
+    if len(kept) > most:
         kept.popitem(last=False)

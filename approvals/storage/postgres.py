@@ -33,7 +33,7 @@ from approvals.storage.postgres_session import (
 from approvals.storage.postgres_statement import readable, storable
 from approvals.storage.postgres_writer import Writer
 from approvals.storage.reads import Enough, Found, Reads, Row, Values, may_be_id, never
-from approvals.storage.together import Together
+from approvals.storage.together import Together, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -275,7 +275,7 @@ class _Reader:
                 if not left or isinstance(error, TimeoutError):
                     raise Unavailable("The database does not answer.") from error
             except asyncpg.PostgresError as error:
-                raise Unavailable("The database cannot be read.") from without_values(error)
+                raise Unreadable("The database cannot be read.") from without_values(error)
         raise AssertionError
 
     async def rows(self, query: sa.Select[Any], values: Values | None = None) -> Sequence[Row]:
@@ -367,4 +367,12 @@ def _row(record: Record) -> dict[str, Any]:
 def _parts(record: Record) -> Found:
     row = dict(record.items())
     made = json.loads(row.pop("decisions") or "[]")
-    return _row(row), [_row({**d, "at": datetime.fromisoformat(d["at"])}) for d in made]
+    return _row(row), [_row({**d, "at": _moment(d["at"])}) for d in made]
+
+
+def _moment(text: str) -> object:
+    """The moment; what is none is left as it is, for who reads it to refuse."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text

@@ -271,8 +271,9 @@ class Writer:
             if answer is None:
                 again.append(job)
                 continue
-            if row["answer"] == "won" and (version := version_of(operation)):
-                self._newest.keep(version)
+            if version := version_of(operation):
+                won = row["answer"] == "won"
+                (self._newest.keep if won else self._newest.expect_no_more)(version)
             _resolve(job, answer)
             if n in rows.heads and row["answer"] == "won":
                 stream, head = rows.heads[n]

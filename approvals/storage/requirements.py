@@ -42,15 +42,15 @@ def requirement_of(text: str) -> Requirement:
             Stage(
                 name=stage["name"],
                 approvers=frozenset(stage["approvers"]),
-                required=stage["required"],
-                deny_threshold=stage["deny_threshold"],
+                required=_count(stage["required"]),
+                deny_threshold=_count(stage["deny_threshold"]),
                 assurance=Assurance[stage["assurance"].upper()],
                 escalates_to=frozenset(stage.get("escalates_to", ())),
             )
             for stage in read["stages"]
         ),
-        ordered=read["ordered"],
-        exclude_owner=read["exclude_owner"],
+        ordered=_flag(read["ordered"]),
+        exclude_owner=_flag(read["exclude_owner"]),
         timeout=_length(read["timeout_us"]),
         use_within=_length(read["use_within_us"]),
         release_delay=_length(read["release_delay_us"]),
@@ -62,12 +62,26 @@ def requirement_of(text: str) -> Requirement:
         escalate_channels=tuple(read["escalate_channels"]),
         max_timeout=_length(read["max_timeout_us"]),
         on_requester_gone=Gone(read["on_requester_gone"]),
-        detached=read["detached"],
+        detached=_flag(read["detached"]),
         channels=None if read["channels"] is None else tuple(read["channels"]),
-        name_approvers=read["name_approvers"],
-        allow_input=read["allow_input"],
+        name_approvers=_flag(read["name_approvers"]),
+        allow_input=_flag(read["allow_input"]),
     )
 
 
-def _length(microseconds: int) -> timedelta:
-    return timedelta(microseconds=microseconds)
+def _length(microseconds: object) -> timedelta:
+    return timedelta(microseconds=_count(microseconds))
+
+
+def _count(value: object) -> int:
+    """An integer. 1.0 and true are equal to 1 and are not written like it: who wrote that here
+    altered the row."""
+    if type(value) is not int:
+        raise TypeError("a number")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if type(value) is not bool:
+        raise TypeError("a flag")
+    return value

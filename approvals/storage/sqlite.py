@@ -38,6 +38,7 @@ from approvals.storage.tables import (
     StartingPersonRow,
     to_microseconds,
 )
+from approvals.storage.together import Unreadable
 from approvals.storage.writer import Work, Writer
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class SqliteStore(Reads):
             connection.execute(RENEW, values)
             return _reloads(connection)
 
-        return await self._submit(process, work, urgency=Urgency.JOBS)
+        return await self._submit(process, work)  # without it nothing more is sent
 
     async def leave(self, process: str) -> None:
         await self._update("delete from processes where id = :id", {"id": process})
@@ -270,7 +271,7 @@ class _Reader:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
         except sqlite3.Error as error:
-            raise Unavailable("The database cannot be read.") from error
+            raise Unreadable("The database cannot be read.") from error
 
     async def rows(self, query: sa.Select[Any], values: Values | None = None) -> Sequence[Row]:
         return await self.run(lambda c: list(rows(c, query, values)))

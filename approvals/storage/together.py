@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from approvals.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 T = TypeVar("T")
 
+
+class Unreadable(Unavailable):
+    """The database answers, and what it answers cannot be read."""
+
+
 MOST_AT_ONCE = 500
+PATIENCE = timedelta(milliseconds=250)
+"""A read that takes longer, on a connection that is half dead, does not hold the next one up."""
 
 
 class Together(Generic[T]):
@@ -22,11 +32,12 @@ class Together(Generic[T]):
         *,
         at_once: int = MOST_AT_ONCE,
     ) -> None:
-        """`read` brings what there is under each of at most `at_once` names."""
+        """`read` brings what there is under each of at most `at_once` names. Where it raises
+        Unreadable for several, each of them is asked for alone."""
         self._read = read
         self._at_once = at_once
         self._asked: dict[str, asyncio.Future[T | None]] = {}
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def ask(self, name: str) -> T | None:
         """What there is under this name. Raises what `read` raises."""
@@ -34,26 +45,48 @@ class Together(Generic[T]):
         if future is None:
             future = asyncio.get_running_loop().create_future()
             self._asked[name] = future
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read_all())
+        if not self._reading:
+            self._start()
         return await asyncio.shield(future)
 
+    def _start(self) -> None:
+        if self._asked:
+            task = asyncio.create_task(self._read_all())
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+
     async def _read_all(self) -> None:
-        try:
-            while self._asked:
-                names = list(self._asked)[: self._at_once]
-                futures = {name: self._asked.pop(name) for name in names}
+        loop = asyncio.get_running_loop()
+        while self._asked:
+            names = list(self._asked)[: self._at_once]
+            futures = {name: self._asked.pop(name) for name in names}
+            stuck = loop.call_later(PATIENCE.total_seconds(), self._start)
+            try:
                 await self._answer(futures)
-        finally:
-            self._reading = None
+            except BaseException:
+                for future in futures.values():
+                    future.cancel()
+                raise
+            finally:
+                stuck.cancel()
 
     async def _answer(self, futures: Mapping[str, asyncio.Future[T | None]]) -> None:
         try:
             found = await self._read(list(futures))
+        except Unreadable as error:
+            if len(futures) == 1:
+                _fail(futures, error)
+            else:
+                for name, future in futures.items():
+                    await self._answer({name: future})
         except Exception as error:  # noqa: BLE001 (handed to everybody who asked)
-            for future in futures.values():
-                future.set_exception(error)
-                future.exception()  # whoever asked may be gone
-            return
-        for name, future in futures.items():
-            future.set_result(found.get(name))
+            _fail(futures, error)
+        else:
+            for name, future in futures.items():
+                future.set_result(found.get(name))
+
+
+def _fail(futures: Mapping[str, asyncio.Future[T | None]], error: Exception) -> None:
+    for future in futures.values():
+        future.set_exception(error)
+        future.exception()  # whoever asked may be gone

@@ -192,3 +192,4 @@ def _resolve(job: Job) -> None:
     refused = Unavailable("The database refused the write; nothing was changed.")
     refused.__cause__ = job.failure
     job.future.set_exception(refused)
+    job.future.exception()  # whoever waited may be gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from approvals.errors import Unavailable
+from approvals.ports import ListFilter
 from approvals.storage.clock import DatabaseClock
 from approvals.storage.postgres import PostgresStore
-from tests.contracts.suite import StoreContract
+from tests.contracts.suite import StoreContract, approving, do, parked
 from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
 from tests.contracts.suite_meter import Counted, MeterContract
@@ -47,3 +50,19 @@ async def execute(postgres_url: str) -> AsyncIterator[Execute]:
 
 class TestPostgres(StoreContract, CounterContract, AuditContract, MeterContract):
     """The suites, unchanged."""
+
+
+async def test_a_damaged_decision_fails_the_reader_of_its_approval_only(
+    store: PostgresStore, execute: Execute
+) -> None:
+    decided = [approving(await parked(store)) for _ in range(5)]
+    for step in decided:
+        await do(store, step)
+    damage = "update decisions set at = 'infinity' where approval_id = :id"
+    await execute(damage, {"id": decided[2].after.id})
+    asked = [store.latest([step.after.identity]) for step in decided]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(found.pop(2), Unavailable)
+    assert found == [step.after for n, step in enumerate(decided) if n != 2]
+    listed = await store.page(ListFilter())
+    assert len(listed.approvals) == 4

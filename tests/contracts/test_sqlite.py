@@ -139,9 +139,12 @@ async def test_too_many_waiting_writes_are_refused_and_not_applied(
 ) -> None:
     blocker = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
     blocker.execute("begin immediate")
-    first = asyncio.ensure_future(do(store, parking()))
+    minute = timedelta(minutes=1)
+    first = asyncio.ensure_future(store.apply(parking(), within=minute))
     await asyncio.sleep(0.05)  # the writer now waits for the blocker
-    more = [asyncio.ensure_future(do(store, parking())) for _ in range(MAX_WAITING)]
+    more = [
+        asyncio.ensure_future(store.apply(parking(), within=minute)) for _ in range(MAX_WAITING)
+    ]
     await asyncio.sleep(0)
     one_too_many = parking()
     with pytest.raises(Overloaded):
@@ -247,3 +250,17 @@ def limited_file_size(size: int) -> Iterator[Callable[[], None]]:
         yield lift
     finally:
         lift()
+
+
+async def test_a_damaged_row_fails_its_own_reader_only(
+    store: SqliteStore, execute: Execute
+) -> None:
+    made = [parking() for _ in range(5)]
+    for one in made:
+        await do(store, one)
+    damage = "update approvals set summary = cast(x'ff' as text) where id = :id"
+    await execute(damage, {"id": made[2].approval.id})
+    asked = [store.latest([one.approval.identity]) for one in made]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(found.pop(2), Unavailable)
+    assert found == [one.approval for n, one in enumerate(made) if n != 2]

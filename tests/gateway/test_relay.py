@@ -381,8 +381,19 @@ def test_arguments_are_checked_against_the_schema(
             '{"a":"' + "x" * 60_000 + '"}',
             {"properties": {"a": {"anyOf": [{"type": "integer"}] * 4_900}}},
         ),
+        (
+            json.dumps({"a": "a" * 40 + "!"}),
+            {
+                "properties": {
+                    "a": {
+                        "$schema": "http://json-schema.org/draft-07/schema#",
+                        "pattern": "^(a+)+$",
+                    }
+                }
+            },
+        ),
     ],
-    ids=["unique", "patterns", "recursion", "large", "long messages"],
+    ids=["unique", "patterns", "recursion", "large", "long messages", "another draft inside"],
 )
 def test_a_check_that_would_take_long_is_left_out(arguments: str, wanted: Any) -> None:
     began = time.monotonic()
