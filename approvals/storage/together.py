@@ -37,7 +37,8 @@ class Together(Generic[T]):
         self._read = read
         self._at_once = at_once
         self._asked: dict[str, asyncio.Future[T | None]] = {}
-        self._reading: set[asyncio.Task[None]] = set()
+        self._underway = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, name: str) -> T | None:
         """What there is under this name. Raises what `read` raises."""
@@ -45,30 +46,38 @@ class Together(Generic[T]):
         if future is None:
             future = asyncio.get_running_loop().create_future()
             self._asked[name] = future
-        if not self._reading:
+        if not self._underway:
             self._start()
         return await asyncio.shield(future)
 
     def _start(self) -> None:
         if self._asked:
+            self._underway += 1
             task = asyncio.create_task(self._read_all())
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _read_all(self) -> None:
+        """Whoever asks after the last look at what was asked finds nothing underway: no callback
+        may come between."""
+        try:
+            while self._asked:
+                names = list(self._asked)[: self._at_once]
+                await self._read_some({name: self._asked.pop(name) for name in names})
+        finally:
+            self._underway -= 1
+
+    async def _read_some(self, futures: Mapping[str, asyncio.Future[T | None]]) -> None:
         loop = asyncio.get_running_loop()
-        while self._asked:
-            names = list(self._asked)[: self._at_once]
-            futures = {name: self._asked.pop(name) for name in names}
-            stuck = loop.call_later(PATIENCE.total_seconds(), self._start)
-            try:
-                await self._answer(futures)
-            except BaseException:
-                for future in futures.values():
-                    future.cancel()
-                raise
-            finally:
-                stuck.cancel()
+        stuck = loop.call_later(PATIENCE.total_seconds(), self._start)
+        try:
+            await self._answer(futures)
+        except BaseException:
+            for future in futures.values():
+                future.cancel()
+            raise
+        finally:
+            stuck.cancel()
 
     async def _answer(self, futures: Mapping[str, asyncio.Future[T | None]]) -> None:
         try:

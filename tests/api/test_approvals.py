@@ -98,6 +98,23 @@ async def test_a_program_learns_of_the_decision_while_it_waits(tmp_path: Path) -
         assert again.json()["approval"]["status"] == "approved"
 
 
+@pytest.mark.parametrize("known", [{}, {"if-none-match": '"1"'}, {"if-none-match": '"9"'}])
+async def test_waiting_shows_nothing_that_reading_does_not(
+    tmp_path: Path, known: dict[str, str]
+) -> None:
+    """Another agent learns neither that there is such a call nor when it is decided."""
+    async with world(tmp_path) as w:
+        approval = await w.parked()
+        path = f"/v1/approvals/{approval['id']}?wait=30"
+        async with asyncio.timeout(10):
+            answers = [
+                await w.rest("GET", path, by="other", headers=known),
+                await w.rest("GET", "/v1/approvals/apr_none?wait=30", by="other", headers=known),
+            ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].json() == answers[1].json()
+
+
 async def test_waiting_that_ends_changes_nothing_and_304_needs_if_none_match(
     tmp_path: Path,
 ) -> None:

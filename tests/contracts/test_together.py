@@ -102,3 +102,21 @@ async def test_whoever_leaves_takes_nobody_along(database: Database) -> None:
     database.go.release()
     database.go.release()
     assert await staying == "b!"
+
+
+async def test_who_asks_just_as_the_last_read_ends_is_answered() -> None:
+    """The question comes after the reading task has ended, and before its callbacks run."""
+    reads: list[list[str]] = []
+    waiting: list[object] = []
+
+    async def read(names: Sequence[str]) -> Mapping[str, str]:
+        reads.append(list(names))
+        if names == ["a"]:
+            loop.call_soon(lambda: waiting.append(together.ask("b").send(None)))
+        return {}
+
+    loop, together = asyncio.get_running_loop(), Together(read)
+    await together.ask("a")
+    await asyncio.sleep(0.05)
+    assert reads == [["a"], ["b"]]
+    assert len(waiting) == 1
