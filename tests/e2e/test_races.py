@@ -94,7 +94,7 @@ async def test_500_different_calls_are_held_at_once_and_all_released_after_their
         }
         async with asyncio.timeout(240):  # only to catch a hang
             while await _count(w, Status.PENDING) < 500:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(1)
         assert w.upstream.calls == 0
         assert not await w.services.store.is_busy()  # type: ignore[attr-defined]
         await _approve_all(w)
@@ -104,15 +104,11 @@ async def test_500_different_calls_are_held_at_once_and_all_released_after_their
 
 
 async def _approve_all(w: World) -> None:
-    cursor = ""
-    while True:
-        path = f"/v1/approvals?status=pending&limit=200{cursor}"
-        page = (await w.rest("GET", path, by="carol")).json()
-        for response in await asyncio.gather(*(w.approve(a) for a in page["approvals"])):
+    """Some at a time: clients, replicas and the upstream share this event loop."""
+    path = "/v1/approvals?status=pending&limit=20"
+    while waiting := (await w.rest("GET", path, by="carol")).json()["approvals"]:
+        for response in await asyncio.gather(*(w.approve(a) for a in waiting)):
             assert response.status_code == 200
-        if page["next_cursor"] is None:
-            return
-        cursor = f"&cursor={page['next_cursor']}"
 
 
 async def _count(w: World, status: Status) -> int:
