@@ -6,7 +6,6 @@ headers still tell its name (SECURITY.md 22).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -44,12 +43,7 @@ class HostCheck:
         return self._names_us(host) and (origin is None or self._names_us(origin))
 
     def _names_us(self, url: str) -> bool:
-        return _host(url) in self._known
-
-
-@lru_cache(maxsize=256)
-def _host(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
+        try:
+            return urlsplit(url).hostname in self._known
+        except ValueError:
+            return False

@@ -2,7 +2,8 @@
 
 Figures are medians of rounds on this machine, each beside its reference in the same run; `must` is
 the bound of the design. What is not measured yet has no row. Names choose rows:
-`make bench ROWS="P1 P12"`. `PEER=adapter.py,URL` puts another service beside ours (`peer.py`).
+`make bench ROWS="P9 rates"`; `rates` are P1, P2, P3, P6, P7 and P14. `PEER=adapter.py,URL` puts
+another service beside ours (`peer.py`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def main(wanted: list[str]) -> None:
 
 
 def _measured(wanted: list[str]) -> Iterator[Row]:
+    if unknown := set(wanted) - PARTS.keys():
+        raise SystemExit(f"{' '.join(sorted(unknown))}: rows are {' '.join(PARTS)}")
     for name in wanted:
         yield from PARTS[name]()
 

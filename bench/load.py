@@ -68,7 +68,8 @@ class Client:
         self, method: str, path: str, body: object = None, headers: Sequence[str] = ()
     ) -> tuple[int, bytes]:
         """Status and body of a request with a JSON body."""
-        return await self.send(method, path, None if body is None else _json(body), headers)
+        content = None if body is None else json.dumps(body).encode()
+        return await self.send(method, path, content, headers)
 
     async def send(
         self, method: str, path: str, body: bytes | None = None, headers: Sequence[str] = ()
@@ -107,10 +108,6 @@ class Client:
         loop = asyncio.get_running_loop()
         _, made = await loop.create_connection(_Connection, self._host, self._port)
         return made
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,9 @@ WAITS = 60
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The adapter's file and the service's address."""
+    """An adapter, and the service's address."""
 
-    adapter: Path
+    adapter: ModuleType
     url: str
 
     @classmethod
@@ -36,18 +36,18 @@ class Peer:
         """From `adapter.py,URL`; None where nothing is given."""
         if not words:
             return None
-        adapter, _, url = words.partition(",")
-        if not url or not Path(adapter).is_file():
+        path, _, url = words.partition(",")
+        if not url or not Path(path).is_file():
             raise SystemExit(f"PEER={words} is not a file and a URL: PEER=adapter.py,http://…")
-        return cls(Path(adapter), url)
+        return cls(_loaded(Path(path)), url)
 
     @property
     def name(self) -> str:
-        return self.adapter.stem
+        return self.adapter.__name__
 
     async def cycles(self, *, count: int, at_once: int, seconds: float) -> Run:
         """Ask, wait held, decide, be released."""
-        adapter, http = _loaded(self.adapter), Http(Client(self.url))
+        adapter, http = self.adapter, Http(Client(self.url))
 
         async def one(n: int) -> None:
             asked = await adapter.create(http, n)

@@ -67,7 +67,7 @@ def _beside(peer: Peer | None, middle: dict[str, float]) -> Row:
     return _ratio("PEER", f"cycles / those of {peer.name}", pair, "-")
 
 
-def _round(server: Postgres, n: int, peer: Peer | None = None) -> dict[str, float]:
+def _round(server: Postgres, n: int, peer: Peer | None) -> dict[str, float]:
     """One of each, one after the other, on databases of their own."""
     database = _name(_database(server))
     found = {"pgbench": pgbench.rate(server, database, clients=AT_ONCE, seconds=SECONDS)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.states import (
@@ -23,12 +23,16 @@ from approvals.domain.states import (
 from approvals.domain.strictjson import Written, canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from approvals.domain.call import ToolDefinition
     from approvals.domain.classify import Classified
     from approvals.domain.quorum import Requirement
     from approvals.domain.strictjson import Json
+
+
+T = TypeVar("T")
 
 
 def protected_hash(approval: Approval) -> str:
@@ -70,9 +74,7 @@ def protected_hash(approval: Approval) -> str:
                 "session": call.session,
                 "state": _state_facts(approval.state),
                 "summary": approval.summary,
-                "times": _times(
-                    approval.requirement, tuple(map(str, approval.requirement.remind_at))
-                ),
+                "times": _times(approval.requirement),
                 "tool": call.tool,
                 "version": approval.version,
             }
@@ -80,10 +82,20 @@ def protected_hash(approval: Approval) -> str:
     )
 
 
-@lru_cache(maxsize=1024)
-def _times(requirement: Requirement, remind_at: tuple[str, ...]) -> Written:
-    """`remind_at`: its words, since 0.5 and 0.50 are equal and are not written alike."""
-    del remind_at
+def remembered(write: Callable[[Requirement], T]) -> Callable[[Requirement], T]:
+    """Write each requirement once. Equality is not enough to know one by: 0.5 and 0.50 in
+    `remind_at` are equal and are not written alike."""
+
+    @lru_cache(maxsize=1024)
+    def by_words(requirement: Requirement, remind_at: tuple[str, ...]) -> T:
+        del remind_at
+        return write(requirement)
+
+    return lambda requirement: by_words(requirement, tuple(map(str, requirement.remind_at)))
+
+
+@remembered
+def _times(requirement: Requirement) -> Written:
     return Written(canonical(requirement_facts(requirement)))
 
 

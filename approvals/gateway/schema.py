@@ -10,7 +10,7 @@ import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend, validator_for
@@ -21,10 +21,11 @@ from approvals.domain.display import shortened, visible
 from approvals.domain.strictjson import Json, Number, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable
 
     from jsonschema.protocols import Validator
 
+    Evolve = Callable[..., Validator]
     Keyword = Callable[[Validator, object, object, object], Iterable[object] | None]
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ _LEFT_TO_THE_TOOL = frozenset(
 
 class _TooMuch(Exception):
     """The check would take too long."""
+
+
+class _OtherDraft(Exception):
+    """A part is of another draft of JSON Schema than the whole."""
 
 
 @dataclass(slots=True)
@@ -67,8 +72,6 @@ def why_not(arguments: str, schema: Json) -> str | None:
     """The first reason why these canonical `arguments` do not fit, naming the place only."""
     if not isinstance(schema, dict) or len(arguments) > MAX_CHECKED:
         return None
-    if any("$schema" in part for part in _below(schema)):
-        return None  # a part of another draft would be checked without our bounds
     try:
         kind = validator_for(schema, default=Draft202012Validator)
         validator = _bounded(kind)(schema, registry=_NO_REGISTRY)
@@ -84,18 +87,6 @@ def why_not(arguments: str, schema: Json) -> str | None:
     return shortened(f"{place}: {_says(problem)}", MAX_REASON)
 
 
-def _below(schema: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    """Every object inside the schema."""
-    left: list[Json] = list(schema.values())
-    while left:
-        part = left.pop()
-        if isinstance(part, dict):
-            yield part
-            left.extend(part.values())
-        elif isinstance(part, list):
-            left.extend(part)
-
-
 @cache
 def _bounded(kind: type[Validator]) -> type[Validator]:
     """The same validator, counting its work and leaving out what may take for ever."""
@@ -105,8 +96,24 @@ def _bounded(kind: type[Validator]) -> type[Validator]:
     }
     keywords["additionalProperties"] = _unless_patterns(keywords["additionalProperties"])
     types = kind.TYPE_CHECKER.redefine("integer", _is_integer)
-    bounded: type[Validator] = extend(kind, keywords, type_checker=types)
-    return bounded
+    bounded: Any = extend(kind, keywords, type_checker=types)
+    bounded.evolve = _bounded_in_all_parts(kind, bounded.evolve)
+    return cast("type[Validator]", bounded)
+
+
+def _bounded_in_all_parts(kind: type[Validator], evolve: Evolve) -> Evolve:
+    """A part that names its draft, also the root that a reference leads back to, would be given the
+    standard validator of that draft, which has no bounds."""
+
+    def evolved(validator: Validator, **changes: object) -> Validator:
+        schema = changes.get("schema")
+        if isinstance(schema, dict) and "$schema" in schema:
+            if validator_for(schema, default=kind) is not kind:
+                raise _OtherDraft
+            changes["schema"] = {name: v for name, v in schema.items() if name != "$schema"}
+        return evolve(validator, **changes)
+
+    return evolved
 
 
 def _counted(keyword: Keyword) -> Keyword:

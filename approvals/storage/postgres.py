@@ -191,6 +191,7 @@ _BUSY = """
 select count(*) from pg_stat_activity
 where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()
 """
+_VERSIONS = "select id, version from approvals where id = any($1)"
 _HEADS = "select id, head_hash from approvals where id = any($1)"
 _RENEW = """
 with reloads as (select coalesce(max(value), 0) as n from epochs where name = 'reload'),
@@ -305,6 +306,10 @@ class _Reader:
 
     async def by_id(self, ids: Sequence[str]) -> Mapping[str, Found]:
         return await self._each(_BY_ID, ids)
+
+    async def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+        rows = await self.run(lambda c: c.fetch(_VERSIONS, ids))
+        return {row["id"]: row["version"] for row in rows}
 
     async def latest_of(self, identities: Sequence[str]) -> Mapping[str, Found]:
         return await self._each(_LATEST_OF, identities)

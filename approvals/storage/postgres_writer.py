@@ -271,9 +271,10 @@ class Writer:
             if answer is None:
                 again.append(job)
                 continue
-            if version := version_of(operation):
-                won = row["answer"] == "won"
-                (self._newest.keep if won else self._newest.expect_no_more)(version)
+            if (version := version_of(operation)) and row["answer"] == "won":
+                self._newest.keep(version)
+            elif version:
+                self._newest.expect_no_more(version)
             _resolve(job, answer)
             if n in rows.heads and row["answer"] == "won":
                 stream, head = rows.heads[n]

@@ -23,8 +23,6 @@ from approvals.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from approvals.ports import ListFilter
 
 APPROVALS = ApprovalRow.__table__  # type: ignore[attr-defined]
@@ -114,36 +112,21 @@ BACKLOG = sa.select(
 
 NOW, LIMIT = named("now"), sa.bindparam("limit", required=False, type_=sa.Integer)
 
-OVERDUE_PENDING = (
-    sa.select(APPROVALS)
-    .where(PENDING, APPROVALS.c.expires_at <= NOW)
-    .order_by(APPROVALS.c.expires_at)
-    .limit(LIMIT)
-)
+
+def _due(standing: sa.TextClause, moment: sa.ColumnElement[Any]) -> Select:
+    return sa.select(APPROVALS).where(standing, moment <= NOW).order_by(moment).limit(LIMIT)
+
+
+OVERDUE_PENDING = _due(PENDING, APPROVALS.c.expires_at)
 """Pending past their deadline, oldest first."""
 
-OVERDUE_APPROVED = (
-    sa.select(APPROVALS)
-    .where(sa.text("status = 'approved'"), APPROVALS.c.use_by <= NOW)
-    .order_by(APPROVALS.c.use_by)
-    .limit(LIMIT)
-)
+OVERDUE_APPROVED = _due(sa.text("status = 'approved'"), APPROVALS.c.use_by)
 """Approved and not used in time, oldest first."""
 
-UNREPORTED = (
-    sa.select(APPROVALS)
-    .where(SENT, APPROVALS.c.report_by <= NOW)
-    .order_by(APPROVALS.c.report_by)
-    .limit(LIMIT)
-)
+UNREPORTED = _due(SENT, APPROVALS.c.report_by)
 """Sent by programs that had to report by now, oldest first."""
 
-TO_REMIND = (
-    sa.select(APPROVALS)
-    .where(PENDING, APPROVALS.c.due_at <= NOW)
-    .order_by(APPROVALS.c.due_at)
-    .limit(LIMIT)
-)
+TO_REMIND = _due(PENDING, APPROVALS.c.due_at)
 """Pending and due to be told again, oldest first."""
 
 BEING_SENT = sa.select(APPROVALS).where(SENT).order_by(APPROVALS.c.created_at).limit(LIMIT)
@@ -163,11 +146,6 @@ ALIVE = (
     .order_by(PROCESSES.c.started_at, PROCESSES.c.id)
 )
 """The processes that live, oldest first."""
-
-
-def versions(approval_ids: Sequence[str]) -> Select:
-    """Id and version of these approvals."""
-    return sa.select(APPROVALS.c.id, APPROVALS.c.version).where(APPROVALS.c.id.in_(approval_ids))
 
 
 def result(approval_id: str) -> Select:

@@ -61,6 +61,10 @@ class Reader(Protocol):
         """Each of these approvals that there is."""
         ...
 
+    async def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+        """The version of each of these approvals, however many they are."""
+        ...
+
     async def latest_of(self, identities: Sequence[str]) -> Mapping[str, Found]:
         """The youngest approval of each identity that has any; an open one is the youngest."""
         ...
@@ -90,8 +94,7 @@ class Reads(AuditReads):
         return max(some, key=lambda a: (a.is_open, a.created_at, a.id), default=None)
 
     async def versions(self, approval_ids: Collection[str]) -> Mapping[str, int]:
-        rows = await self._hot.rows(queries.versions(list(approval_ids)))
-        return {row["id"]: row["version"] for row in rows}
+        return await self._hot.versions(list(approval_ids))
 
     async def last_run(self, identities: Sequence[str], *, since: datetime) -> Approval | None:
         values = {"one": identities[0], "other": identities[-1], "since": since}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from approvals.domain.digest import stage_facts
 from approvals.domain.directory import Assurance
-from approvals.domain.protected import requirement_facts
+from approvals.domain.protected import remembered, requirement_facts
 from approvals.domain.quorum import Gone, Requirement, Stage
 from approvals.domain.strictjson import canonical, parse
 
@@ -20,15 +20,9 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 
+@remembered
 def requirement_text(requirement: Requirement) -> str:
     """Everything a requirement says, as one text."""
-    return _text(requirement, tuple(map(str, requirement.remind_at)))
-
-
-@lru_cache(maxsize=1024)
-def _text(requirement: Requirement, remind_at: tuple[str, ...]) -> str:
-    """`remind_at`: its words, since 0.5 and 0.50 are equal and are not written alike."""
-    del remind_at
     stages = [stage_facts(stage) for stage in requirement.stages]
     return canonical({**requirement_facts(requirement), "stages": stages})
 

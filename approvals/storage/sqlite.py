@@ -28,6 +28,7 @@ from approvals.storage.sqlite_rows import (
     RENEW,
     SET_SEAL,
     UNSEALED,
+    VERSIONS,
     insert,
     leased,
     rows,
@@ -288,6 +289,10 @@ class _Reader:
 
     async def by_id(self, ids: Sequence[str]) -> Mapping[str, Found]:
         return await self.run(lambda c: _each(c, queries.APPROVAL, "id", ids))
+
+    async def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+        found = await self.rows(VERSIONS, {"ids": json.dumps(ids)})
+        return {row["id"]: row["version"] for row in found}
 
     async def latest_of(self, identities: Sequence[str]) -> Mapping[str, Found]:
         return await self.run(lambda c: _each(c, queries.LATEST, "identity", identities))

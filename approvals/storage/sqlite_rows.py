@@ -16,6 +16,7 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlmodel import col
 
 from approvals.storage import mapping
+from approvals.storage.queries import APPROVALS
 from approvals.storage.tables import (
     ApprovalRow,
     CounterRow,
@@ -89,6 +90,10 @@ LEASE = (
     f"returning id, approval_id, channel, kind, attempts, {_HAPPENED}"
 )
 _IDS = sa.func.json_each(sa.bindparam("ids", required=False)).table_valued("value")
+VERSIONS = sa.select(APPROVALS.c.id, APPROVALS.c.version).where(
+    APPROVALS.c.id.in_(sa.select(_IDS.c.value))
+)
+"""Id and version of these approvals; `ids` is a JSON array: no number of parameters bounds it."""
 DECISIONS = (
     sa.select(DecisionRow.__table__)  # type: ignore[attr-defined]
     .where(col(DecisionRow.approval_id).in_(sa.select(_IDS.c.value)))

@@ -329,3 +329,31 @@ async def test_odd_keys_are_401_and_never_500(tmp_path: Path) -> None:
             for path in ("/v1/approvals", "/mcp/up"):
                 response = await w.http.get(w.url + path, headers=headers)
                 assert response.status_code == 401, (value, path)
+
+
+class Broken:
+    """The real store, with a bug in its lists."""
+
+    def __init__(self) -> None:
+        self._store: Any = None
+
+    def __call__(self, store: Any) -> Any:
+        self._store = store
+        return self
+
+    async def page(self, filter_: object) -> None:
+        raise ValueError("hunter2")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_bug_is_answered_with_500_and_not_with_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path, wrap_store=Broken()) as w:
+        answer = await w.rest("GET", "/v1/approvals", by="bob")
+        assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+        assert (await w.status((await w.parked())["id"]))["status"] == "pending"
+    assert "hunter2" in caplog.text
+    caplog.clear()

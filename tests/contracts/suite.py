@@ -492,6 +492,14 @@ class StoreContract:
         assert isinstance(made.approval.state, Pending)
         assert await is_whole(store, withdrawn.after)
 
+    async def test_versions_of_more_than_a_statement_has_parameters_for(
+        self, store: Engine
+    ) -> None:
+        step = approving(await parked(store))
+        await do(store, step)
+        asked = [f"apr_{n}" for n in range(70_000)]
+        assert await store.versions([*asked, step.after.id]) == {step.after.id: 2}
+
     async def test_ping_answers(self, store: Engine) -> None:
         await store.ping()
 

@@ -337,6 +337,9 @@ async def post(w: World, body: bytes, headers: Mapping[str, str]) -> httpx2.Resp
     )
 
 
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted", "problem"),
     [
@@ -348,6 +351,11 @@ async def post(w: World, body: bytes, headers: Mapping[str, str]) -> httpx2.Resp
         ('{"a":true}', {"properties": {"a": {"type": "integer"}}}, "a: must be of type integer."),
         ('{"a":"x"}', {"properties": {"a": {"$ref": "http://169.254.169.254/x"}}}, None),
         ('{"a":"x"}', {"properties": {"a": {"pattern": "(a+)+$"}}}, None),
+        (
+            '{"a":{}}',
+            {"$schema": DRAFT_7, "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+            "a: a must be given.",
+        ),
         ('{"a":"x"}', {"patternProperties": {"^a": {}}, "additionalProperties": False}, None),
         ('{"a":1}', {"type": 7}, None),
         ('{"a":1}', "odd", None),
@@ -382,18 +390,26 @@ def test_arguments_are_checked_against_the_schema(
             {"properties": {"a": {"anyOf": [{"type": "integer"}] * 4_900}}},
         ),
         (
-            json.dumps({"a": "a" * 40 + "!"}),
+            json.dumps({"a": "a" * 28 + "!"}),
+            {"properties": {"a": {"$schema": DRAFT_7, "pattern": "^(a+)+$"}}},
+        ),
+        (
+            json.dumps({"a": {"b": "a" * 28 + "!"}}),
             {
-                "properties": {
-                    "a": {
-                        "$schema": "http://json-schema.org/draft-07/schema#",
-                        "pattern": "^(a+)+$",
-                    }
-                }
+                "$schema": DRAFT_7,
+                "properties": {"a": {"$ref": "#"}, "b": {"pattern": "^(a+)+$"}},
             },
         ),
     ],
-    ids=["unique", "patterns", "recursion", "large", "long messages", "another draft inside"],
+    ids=[
+        "unique",
+        "patterns",
+        "recursion",
+        "large",
+        "long messages",
+        "another draft inside",
+        "back to a root that names its draft",
+    ],
 )
 def test_a_check_that_would_take_long_is_left_out(arguments: str, wanted: Any) -> None:
     began = time.monotonic()
