@@ -26,6 +26,7 @@ from approvals.gateway.endpoint import Gateway
 from approvals.gateway.hold import Hold
 from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
+from approvals.gateway.stdio.processes import Processes, is_configured
 from approvals.gateway.upstream_http import Pools
 from approvals.hosts import HostCheck
 from approvals.jobs import Jobs
@@ -115,7 +116,10 @@ async def open_services(
         await services.approvals.expire_due()
         await services.approvals.give_up_unreported()
         pools = _pools()
-        gateway = _gateway(services, keyring, pools, tracer, hold=hold, settings=settings)
+        processes = Processes(lambda place: is_configured(services.rules.current, place))
+        gateway = _gateway(
+            services, keyring, pools, processes, tracer, hold=hold, settings=settings
+        )
         try:
             yield services, gateway
         finally:
@@ -124,6 +128,7 @@ async def open_services(
             await services.liveness.leave()
             await gateway.close()
             await pools.close()
+            await processes.close()
             await services.hints.close()
 
 
@@ -244,6 +249,7 @@ def _gateway(
     services: Services,
     keyring: Keyring,
     pools: Pools,
+    processes: Processes,
     tracer: Tracer,
     *,
     hold: timedelta | None,
@@ -266,6 +272,7 @@ def _gateway(
         sessions=Sessions(keyring),
         catalogue=Catalogue(),
         pools=pools,
+        processes=processes,
         upstream_timeout=settings.upstream_timeout,
     )
 

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.display import visible
 from approvals.domain.pointers import below
-from approvals.domain.rulebook import CommandServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from approvals.config.policies import Source
     from approvals.domain.policy.reading import Place
     from approvals.domain.policy.settings import ApprovalSettings
     from approvals.domain.quorum import Requirement
-    from approvals.domain.rulebook import Server
     from approvals.domain.strictjson import Json
 
 _SETTINGS = ("detached", "allow_input")
@@ -36,15 +34,6 @@ class Missing:
         order = {pointer: at for at, pointer in enumerate(_pointers(value, ""))}
         found = sorted(self.found, key=lambda one: order.get(one[0], len(order)))
         return tuple(dict.fromkeys(sentence for _, sentence in found))
-
-    def servers(self, places: Place, servers: Mapping[str, Server]) -> None:
-        for name, place in places.members():
-            if isinstance(servers.get(name), CommandServer):
-                self.add(
-                    place.pointer,
-                    f"servers.{name} starts a command, which this version cannot do yet; "
-                    "give it a url",
-                )
 
     def agents(self, places: Place) -> None:
         for name, place in places.members():

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
 
-from approvals.domain.rulebook import HttpServer
+from approvals.domain.rulebook import CommandServer, HttpServer
 from approvals.errors import (
     ApprovalsError,
     BodyTooLarge,
@@ -27,6 +28,7 @@ from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.relay import Request
 from approvals.gateway.sessions import Busy
+from approvals.gateway.stdio.upstream import StdioUpstream
 from approvals.gateway.upstream_http import HttpUpstream, Session
 from approvals.wire import bearer, gone, header, read_body, respond, text_header
 
@@ -35,10 +37,13 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from approvals.domain.rulebook import Server
     from approvals.domain.strictjson import Json
     from approvals.gateway.catalogue import Catalogue
     from approvals.gateway.relay import Relay
     from approvals.gateway.sessions import Sessions
+    from approvals.gateway.stdio.processes import Processes
+    from approvals.gateway.upstream import ServerSide
     from approvals.gateway.upstream_http import Pools
     from approvals.outbound import Answer
     from approvals.service.identity import AgentPrincipal, Identity
@@ -79,6 +84,7 @@ class Gateway:
         sessions: Sessions,
         catalogue: Catalogue,
         pools: Pools,
+        processes: Processes,
         upstream_timeout: timedelta,
     ) -> None:
         self._rules = rules
@@ -87,6 +93,7 @@ class Gateway:
         self._sessions = sessions
         self._catalogue = catalogue
         self._pools = pools
+        self._processes = processes
         self._upstream_timeout = upstream_timeout
         self._busy = Busy()
         self._ending: dict[str, asyncio.Task[None]] = {}
@@ -114,14 +121,15 @@ class Gateway:
         session = self._session(scope, agent, server)
         response.seal = lambda id_: self._sessions.seal(id_, agent=agent.name, server=server.name)
         if scope["method"] != "POST":
+            upstream = self._upstream(agent, server, session, _NO_MESSAGE)
             with self._one_more_open(agent):
-                await self._plain(scope, receive, response, server, session)
+                await self._plain(scope, receive, response, upstream, session)
             return
         _check_type(scope)
         message = messages.read(await read_body(scope, receive))
         response.id = message.id
         _check_headers(scope, message)
-        upstream = self._upstream(server, session, message)
+        upstream = self._upstream(agent, server, session, message)
 
         async def work(left: asyncio.Future[None]) -> None:
             request = Request(
@@ -159,13 +167,12 @@ class Gateway:
         scope: Scope,
         receive: Receive,
         response: _Response,
-        server: HttpServer,
+        upstream: ServerSide,
         session: Session,
     ) -> None:
         """GET (the server's own stream) and DELETE (the end of a session) carry no message."""
         if scope["method"] not in {"GET", "DELETE"}:
             raise BadMessage(messages.INVALID_REQUEST, "Use POST, GET or DELETE.", status=405)
-        upstream = self._upstream(server, session, _NO_MESSAGE)
         if scope["method"] == "DELETE" and session.id and upstream.is_sending:
             self._end_once(upstream, session, _passed(scope, session))
             await response.whole(202, b"")
@@ -178,7 +185,7 @@ class Gateway:
         await _unless_gone(work, receive)
 
     def _end_once(
-        self, upstream: HttpUpstream, session: Session, headers: Sequence[tuple[bytes, bytes]]
+        self, upstream: ServerSide, session: Session, headers: Sequence[tuple[bytes, bytes]]
     ) -> None:
         id_ = session.id or ""
         if id_ not in self._ending:
@@ -187,7 +194,7 @@ class Gateway:
             task.add_done_callback(lambda _: self._ending.pop(id_, None))
 
     async def _end_later(
-        self, upstream: HttpUpstream, session: Session, headers: Sequence[tuple[bytes, bytes]]
+        self, upstream: ServerSide, session: Session, headers: Sequence[tuple[bytes, bytes]]
     ) -> None:
         """End a session once the approved call in it has come back."""
         del session
@@ -209,7 +216,21 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _upstream(self, server: HttpServer, session: Session, message: Message) -> HttpUpstream:
+    def _upstream(
+        self, agent: AgentPrincipal, server: Server, session: Session, message: Message
+    ) -> ServerSide:
+        if isinstance(server, CommandServer):
+            return StdioUpstream(
+                server=server,
+                agent=agent.name,
+                session=session.id,
+                message=message,
+                processes=self._processes,
+                catalogue=self._catalogue,
+                timeout=self._upstream_timeout,
+                is_current=lambda: self._is_current(server),
+            )
+        assert isinstance(server, HttpServer)  # noqa: S101 (there is no third kind)
         return HttpUpstream(
             server=server,
             session=session,
@@ -221,23 +242,20 @@ class Gateway:
             is_current=lambda: self._is_current(server),
         )
 
-    def _is_current(self, server: HttpServer) -> bool:
+    def _is_current(self, server: Server) -> bool:
         """Whether calls to a server of this name still go where they went when it was opened."""
         now = self._rules.current.servers.get(server.name)
-        return isinstance(now, HttpServer) and (now.url, now.headers) == (
-            server.url,
-            server.headers,
-        )
+        return now is not None and replace(now, policy=server.policy) == server
 
-    def _server(self, scope: Scope, agent: AgentPrincipal) -> HttpServer:
+    def _server(self, scope: Scope, agent: AgentPrincipal) -> Server:
         name = scope["path_params"]["server"]
         rulebook = self._rules.current
         server = rulebook.servers.get(name)
-        if rulebook.policy_of(agent.name, name) is None or not isinstance(server, HttpServer):
+        if rulebook.policy_of(agent.name, name) is None or server is None:
             raise NotFound("There is no such server for this agent.")
         return server
 
-    def _session(self, scope: Scope, agent: AgentPrincipal, server: HttpServer) -> Session:
+    def _session(self, scope: Scope, agent: AgentPrincipal, server: Server) -> Session:
         """Raises NotFound for a session that was not given to this agent: it then starts anew."""
         sealed = text_header(scope, b"mcp-session-id")
         protocol = text_header(scope, b"mcp-protocol-version")

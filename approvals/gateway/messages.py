@@ -56,11 +56,25 @@ class Message:
         Another reader may match names without regard to case or take the last of two; it finds
         only members that were read here.
         """
+        return canonical(self._known()).encode()
+
+    def asked_as(self, id_: str) -> bytes:
+        """The same under another id, which is its progress token too where it has one."""
+        known = self._known()
+        if "progressToken" in self.meta:
+            params = known.get("params")
+            assert isinstance(params, dict)  # noqa: S101 (`meta` was read from it)
+            meta = params.get("_meta")
+            assert isinstance(meta, dict)  # noqa: S101 (`meta` is it)
+            known["params"] = {**params, "_meta": {**meta, "progressToken": id_}}
+        return canonical({**known, "id": id_}).encode()
+
+    def _known(self) -> dict[str, Json]:
         known = {name: self.body[name] for name in _MEMBERS if name in self.body}
         if JUSTIFICATION in self.meta:  # said to the people here, not to the server
             meta = {name: said for name, said in self.meta.items() if name != JUSTIFICATION}
             known["params"] = {**self.params, "_meta": meta}
-        return canonical(known).encode()
+        return known
 
     @property
     def meta(self) -> Mapping[str, Json]:

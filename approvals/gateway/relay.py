@@ -27,7 +27,7 @@ from approvals.errors import InvalidArguments, InvalidJson, Overloaded, StoreFai
 from approvals.gateway import messages, schema, sse
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
-from approvals.gateway.upstream_http import AnswerLost
+from approvals.gateway.upstream import AnswerLost
 from approvals.outbound import AnswerTooLarge
 from approvals.service.fields import fields
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from approvals.domain.rulebook import HttpServer
+    from approvals.domain.rulebook import Server
     from approvals.domain.states import Approval
     from approvals.gateway.catalogue import Tool
     from approvals.gateway.hold import Ended, Hold
-    from approvals.gateway.upstream_http import HttpUpstream
+    from approvals.gateway.upstream import ServerSide
     from approvals.outbound import Answer
     from approvals.service.gate import Arrival, Gate
     from approvals.service.identity import AgentPrincipal
@@ -92,9 +92,9 @@ class Request:
     """
 
     agent: AgentPrincipal
-    server: HttpServer
+    server: Server
     message: Message
-    upstream: HttpUpstream
+    upstream: ServerSide
     headers: Sequence[tuple[bytes, bytes]]
     session: str | None
     left: asyncio.Future[None]

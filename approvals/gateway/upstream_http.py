@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpcore2
@@ -16,39 +14,32 @@ from mcp.shared.inbound import (
     mcp_param_headers,
     x_mcp_header_map,
 )
-from mcp_types import (
-    CLIENT_CAPABILITIES_META_KEY,
-    CLIENT_INFO_META_KEY,
-    PROTOCOL_VERSION_META_KEY,
-)
 
 from approvals.domain.digest import sha256
-from approvals.domain.strictjson import Json, Number, canonical, parse, quoted
+from approvals.domain.strictjson import Json, Number, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
+from approvals.gateway.own import answered, call_request, read_tools, response_to
+from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
 from approvals.outbound import AnswerTooLarge, Blocked
-from approvals.ports import Answered, NotSent, SendOutcome, Unanswered
+from approvals.ports import NotSent, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import timedelta
 
     from approvals.domain.rulebook import HttpServer
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
     from approvals.gateway.messages import Message
+    from approvals.gateway.own import OwnRequest
     from approvals.gateway.sessions import Busy
     from approvals.outbound import Answer, Outbound
 
-MAX_PAGES = 100
-LIST_TIMEOUT = timedelta(seconds=10)
 HTTP_UNAUTHORIZED = 401
 HTTP_NOT_FOUND = 404
 _NOT_SENT = (Blocked, httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout)
 _FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
-
-
-class AnswerLost(Unavailable):
-    """The request went out, and its answer did not come back whole: it may have been acted on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +90,7 @@ class HttpUpstream:
         self._session = session
         self._message = message
         self._pools = pools
-        self._prepared: _Request | None = None
+        self._prepared: _Prepared | None = None
         self._catalogue = catalogue
         self._busy = busy
         self._timeout = timeout.total_seconds()
@@ -125,20 +116,20 @@ class HttpUpstream:
     async def prepare(self, tool: str, arguments: str) -> None:
         if not self._is_current():
             raise SessionLost("The server's entry has changed. Start a new session.")
-        params = f'{{"arguments":{arguments},"name":{quoted(tool)}{self._meta_member()}}}'
-        headers = self._headers("tools/call", await self.tool_headers(tool, arguments))
-        self._prepared = _Request("tools/call", params, headers)
+        request = call_request(tool, arguments, self._message)
+        headers = self._headers(request.method, await self.tool_headers(tool, arguments))
+        self._prepared = _Prepared(request, headers)
 
     async def send(self) -> SendOutcome:
-        request = self._prepared
-        if request is None:
+        prepared = self._prepared
+        if prepared is None:
             return NotSent(why="nothing was prepared")
         if not self._is_current():
             return NotSent(why="the server's entry has changed")
         try:
             with self._busy.sending(self._where):
                 async with asyncio.timeout(self._timeout):
-                    return await self._send(request)
+                    return await self._send(prepared)
         except _NOT_SENT:
             return NotSent(why="the server could not be reached")
         except httpcore2.LocalProtocolError:
@@ -165,15 +156,16 @@ class HttpUpstream:
         except _FAILED as error:
             raise AnswerLost("The connection to the server behind the gateway broke.") from error
 
-    async def _send(self, request: _Request) -> SendOutcome:
+    async def _send(self, prepared: _Prepared) -> SendOutcome:
+        request = prepared.request
         async with self._pools.sending.request(
-            "POST", self._server.url, headers=request.headers, body=request.body
+            "POST", self._server.url, headers=prepared.headers, body=request.body
         ) as answer:
             refused = _not_accepted(answer.status, in_session=self._session.id is not None)
             found = None if refused else await _response(answer, request.id)
         if refused or found is None:
             return refused or Unanswered(why=f"the server answered HTTP {answer.status}")
-        return _answered(found)
+        return answered(found)
 
     def _credentials(self) -> list[tuple[bytes, bytes]]:
         """What the file says that this server wants to see; no agent ever does."""
@@ -209,31 +201,15 @@ class HttpUpstream:
             raise Unavailable("The server's tool list cannot be read.") from error
 
     async def _read_pages(self) -> list[Entry]:
-        tools: list[Entry] = []
-        cursor: Json = None
-        for _ in range(MAX_PAGES):
-            page = await self._read_page(cursor)
-            listed = page.get("tools")
-            tools += [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
-            cursor = page.get("nextCursor")
-            if not isinstance(cursor, str):
-                return tools
-        raise Unavailable("The server's tool list does not end.")
+        return await read_tools(self._ask, self._message)
 
-    async def _read_page(self, cursor: Json) -> Mapping[str, Json]:
-        inside = [f'"cursor":{quoted(cursor)}'] if isinstance(cursor, str) else []
-        meta = self._meta_member().removeprefix(",")
-        params = "{" + ",".join([*inside, *([meta] if meta else [])]) + "}"
-        request = _Request("tools/list", params, self._headers("tools/list", {}))
+    async def _ask(self, request: OwnRequest) -> dict[str, Json] | None:
+        headers = self._headers(request.method, {})
         async with self._pools.reading.request(
-            "POST", self._server.url, headers=request.headers, body=request.body
+            "POST", self._server.url, headers=headers, body=request.body
         ) as answer:
             self.check_session(answer)
-            found = await _response(answer, request.id)
-        listed = found.get("result") if found else None
-        if not isinstance(listed, dict):
-            raise Unavailable("The server did not give its tool list.")
-        return listed
+            return await _response(answer, request.id)
 
     def check_session(self, answer: Answer) -> None:
         """Raise SessionLost when the server says that it does not know the session."""
@@ -255,29 +231,11 @@ class HttpUpstream:
         ours = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         return [*ours, *self._credentials()]
 
-    def _meta_member(self) -> str:
-        """The `_meta` of the 2026 era: who asks, and that nothing can be asked back."""
-        if not self._message.is_modern:
-            return ""
-        kept = {
-            key: self._message.meta[key]
-            for key in (PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY)
-            if key in self._message.meta
-        }
-        return f',"_meta":{canonical({**kept, CLIENT_CAPABILITIES_META_KEY: {}})}'
 
-
-class _Request:
-    """A request of the gateway's own; its id is like no other in the session."""
-
-    __slots__ = ("body", "headers", "id")
-
-    def __init__(self, method: str, params: str, headers: list[tuple[bytes, bytes]]) -> None:
-        self.id = f"approvals-{secrets.token_hex(16)}"
-        self.headers = headers
-        self.body = (
-            f'{{"jsonrpc":"2.0","id":"{self.id}","method":{quoted(method)},"params":{params}}}'
-        ).encode()
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    request: OwnRequest
+    headers: list[tuple[bytes, bytes]]
 
 
 async def _response(answer: Answer, id_: str) -> dict[str, Json] | None:
@@ -285,36 +243,10 @@ async def _response(answer: Answer, id_: str) -> dict[str, Json] | None:
     kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
     if kind == b"text/event-stream":
         async for data in sse.data_of(answer.chunks):
-            if (found := _if_response(data, id_)) is not None:
+            if (found := response_to(data, id_)) is not None:
                 return found
         return None
-    return _if_response(await answer.body(), id_) if kind == b"application/json" else None
-
-
-def _if_response(raw: bytes, id_: str) -> dict[str, Json] | None:
-    """An error without an id is taken too: the server could not read whose it was."""
-    body = parse(raw) if raw.strip() else None
-    if not isinstance(body, dict) or "method" in body:
-        return None
-    ours = body.get("id") == id_
-    theirs = "error" in body and body.get("id") is None
-    return body if (ours and ("result" in body or "error" in body)) or theirs else None
-
-
-def _answered(response: Mapping[str, Json]) -> SendOutcome:
-    error, result = response.get("error"), response.get("result")
-    if isinstance(error, dict):
-        return Answered(result=None, error=error, is_error=True, detail="The server refused it.")
-    if not isinstance(result, dict):
-        return Unanswered(why="the answer is no result")
-    if result.get("resultType") not in {None, "complete"}:
-        return Answered(
-            result=None,
-            error=None,
-            is_error=True,
-            detail="The server asked for input nobody approved.",
-        )
-    return Answered(result=result, error=None, is_error=result.get("isError") is True)
+    return response_to(await answer.body(), id_) if kind == b"application/json" else None
 
 
 def _not_accepted(status: int, *, in_session: bool) -> NotSent | None:

@@ -326,7 +326,6 @@ def test_what_cannot_be_done_yet_is_said_in_file_order_and_the_file_loads(tmp_pa
     book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
     rule = "exchange.json /tools/act/require_approval_if/0"
     assert book.missing == (
-        "servers.local starts a command, which this version cannot do yet; give it a url",
         "webhook:ops is a channel that this version cannot tell yet; use log",
         "slack:#second is a channel that this version cannot tell yet; use log",
         f"{rule} asks for allow_input, which this version cannot do yet",
@@ -471,7 +470,7 @@ channels:
     environ = {"EXCHANGE_KEY": "k", "OPS_SECRET": "o" * 24}
     book = load(path, starting_person=None, environ=environ)
     assert book.channels == ("log", "webhook:ops", "slack:#trading-approvals")
-    assert len(book.missing) == 3
+    assert len(book.missing) == 2
 
 
 def test_postgresql_needs_the_secret_that_all_replicas_share() -> None:

@@ -1,0 +1,114 @@
+"""Requests that the gateway makes for itself: reading a tool list, sending an approved call."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
+    CLIENT_INFO_META_KEY,
+    PROTOCOL_VERSION_META_KEY,
+)
+
+from approvals.domain.strictjson import Json, canonical, parse, quoted
+from approvals.errors import Unavailable
+from approvals.ports import Answered, SendOutcome, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from approvals.gateway.catalogue import Entry
+    from approvals.gateway.messages import Message
+
+    Ask = Callable[["OwnRequest"], Awaitable[dict[str, Json] | None]]
+
+MAX_PAGES = 100
+
+
+class OwnRequest:
+    """A request of the gateway's own; its id is like no other in the session."""
+
+    __slots__ = ("body", "id", "method")
+
+    def __init__(self, method: str, params: str) -> None:
+        """`params` is JSON text."""
+        self.id = f"approvals-{secrets.token_hex(16)}"
+        self.method = method
+        self.body = (
+            f'{{"jsonrpc":"2.0","id":"{self.id}","method":{quoted(method)},"params":{params}}}'
+        ).encode()
+
+
+def call_request(tool: str, arguments: str, message: Message) -> OwnRequest:
+    """The one `tools/call` of a release: the approved canonical arguments as they stand."""
+    meta = _meta(message)
+    end = f',"_meta":{meta}}}' if meta else "}"
+    return OwnRequest("tools/call", f'{{"arguments":{arguments},"name":{quoted(tool)}{end}')
+
+
+def page_request(cursor: Json, message: Message) -> OwnRequest:
+    """A `tools/list` for one page."""
+    meta = _meta(message)
+    inside = [f'"cursor":{quoted(cursor)}'] if isinstance(cursor, str) else []
+    inside += [f'"_meta":{meta}'] if meta else []
+    return OwnRequest("tools/list", "{" + ",".join(inside) + "}")
+
+
+def _meta(message: Message) -> str | None:
+    """The `_meta` of the 2026 era: who asks, and that nothing can be asked back."""
+    if not message.is_modern:
+        return None
+    kept = {
+        key: message.meta[key]
+        for key in (PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY)
+        if key in message.meta
+    }
+    return canonical({**kept, CLIENT_CAPABILITIES_META_KEY: {}})
+
+
+async def read_tools(ask: Ask, message: Message) -> list[Entry]:
+    """Every page of the server's list. Raises Unavailable when it cannot be had whole."""
+    tools: list[Entry] = []
+    cursor: Json = None
+    for _ in range(MAX_PAGES):
+        response = await ask(page_request(cursor, message))
+        page = response.get("result") if response else None
+        if not isinstance(page, dict):
+            raise Unavailable("The server did not give its tool list.")
+        listed = page.get("tools")
+        tools += [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+        cursor = page.get("nextCursor")
+        if not isinstance(cursor, str):
+            return tools
+    raise Unavailable("The server's tool list does not end.")
+
+
+def response_to(raw: bytes, id_: str) -> dict[str, Json] | None:
+    """The message, if it is the response to the request with this id. Raises InvalidJson.
+
+    An error without an id is taken too: the server could not read whose it was.
+    """
+    body = parse(raw) if raw.strip() else None
+    if not isinstance(body, dict) or "method" in body:
+        return None
+    ours = body.get("id") == id_
+    theirs = "error" in body and body.get("id") is None
+    return body if (ours and ("result" in body or "error" in body)) or theirs else None
+
+
+def answered(response: Mapping[str, Json]) -> SendOutcome:
+    """What the response to the one `tools/call` says of it."""
+    error, result = response.get("error"), response.get("result")
+    if isinstance(error, dict):
+        return Answered(result=None, error=error, is_error=True, detail="The server refused it.")
+    if not isinstance(result, dict):
+        return Unanswered(why="the answer is no result")
+    if result.get("resultType") not in {None, "complete"}:
+        return Answered(
+            result=None,
+            error=None,
+            is_error=True,
+            detail="The server asked for input nobody approved.",
+        )
+    return Answered(result=result, error=None, is_error=result.get("isError") is True)

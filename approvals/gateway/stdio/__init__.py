@@ -1,0 +1,1 @@
+"""Servers that are started as processes and speak over their standard streams."""

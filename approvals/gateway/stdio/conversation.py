@@ -1,0 +1,354 @@
+"""What is said with one server process on behalf of many clients, each answer to its own client.
+
+All clients share the process's ids, so each request goes out under an id that nobody can guess and
+comes back under the client's own; the rest of a line is passed on as it came, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from approvals.domain.strictjson import Json, canonical
+from approvals.gateway import messages
+from approvals.gateway.stdio.process import Ended
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from approvals.gateway.messages import Message
+    from approvals.gateway.own import OwnRequest
+    from approvals.gateway.stdio.process import Process
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUED = 10_000
+"""Messages that may wait for one client; a client that takes none of so many is given up."""
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+NOT_YOURS = "The gateway cannot tell whose this is, or nobody there may answer it."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Who:
+    """One client: an agent, and its session where it has one."""
+
+    agent: str
+    session: str | None
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Inbox:
+    """What the process said to one client; None: nothing more comes."""
+
+    who: Who
+    messages: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED))
+
+    def put(self, line: bytes) -> None:
+        if self.messages.full():
+            self.close()
+        else:
+            self.messages.put_nowait(line)
+
+    def close(self) -> None:
+        while self.messages.full():
+            self.messages.get_nowait()
+        self.messages.put_nowait(None)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Asked(Inbox):
+    """A client's request on its way, under `id`; `client_id` and `client_token` are JSON text."""
+
+    id: str
+    client_id: bytes
+    client_token: bytes | None = None
+    answered: bool = False
+
+
+class Conversation:
+    """One process and everybody who talks with it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._process: Process | None = None
+        self._asked: dict[str, Asked] = {}
+        self._own: dict[str, asyncio.Future[bytes]] = {}
+        self._listening: dict[Who, Inbox] = {}
+        self._subscribed: defaultdict[str, set[Who]] = defaultdict(set)
+        self._questions: dict[str, tuple[Json, Who]] = {}
+        self._banners = 0
+
+    def begin(self, process: Process) -> None:
+        """From now on it is this process that is talked with."""
+        self._process = process
+        process.ended.add_done_callback(lambda _: self._over())
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer of it."""
+        return bool(self._asked or self._own)
+
+    @property
+    def ended(self) -> bool:
+        return self._process is None or self._process.ended.done()
+
+    async def own(self, request: OwnRequest) -> bytes:
+        """The line that answers a request of the gateway's own. Raises Ended when nothing was
+        written, ConnectionError when the process ended before it answered."""
+        waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._own[request.id] = waiting
+        try:
+            await self._write(request.body)
+            return await waiting
+        finally:
+            self._own.pop(request.id, None)
+
+    async def ask(self, message: Message, who: Who) -> Asked:
+        """Pass a client's request on; what comes of it is in the inbox. Raises Ended."""
+        token = message.meta.get("progressToken")
+        asked = Asked(
+            who=who,
+            id=f"approvals-{secrets.token_hex(16)}",
+            client_id=canonical(message.id).encode(),
+            client_token=None if token is None else canonical(token).encode(),
+        )
+        self._asked[asked.id] = asked
+        self._note_subscription(message, who)
+        try:
+            await self._write(message.asked_as(asked.id))
+        except Ended:
+            self.forget(asked)
+            raise
+        return asked
+
+    def forget(self, asked: Asked) -> None:
+        """Nobody waits for it any more."""
+        self._asked.pop(asked.id, None)
+
+    async def cancel(self, id_: str, reason: str) -> None:
+        """Tell the server that nobody wants the answer to this request any more."""
+        params: dict[str, Json] = {"requestId": id_, "reason": reason}
+        await self.tell({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+    async def tell(self, said: Mapping[str, Json]) -> None:
+        """Say this; nothing is answered. Raises Ended."""
+        await self.pass_on(canonical(said).encode())
+
+    async def pass_on(self, line: bytes) -> None:
+        """A client's notification as it is. Raises Ended."""
+        await self._write(line)
+
+    async def cancelled_by(self, who: Who, message: Message) -> None:
+        """A client's `notifications/cancelled`, for the request that it means."""
+        meant = canonical(message.params.get("requestId")).encode()
+        for asked in list(self._asked.values()):
+            if asked.who == who and asked.client_id == meant:
+                reason = message.params.get("reason")
+                await self.cancel(asked.id, reason if isinstance(reason, str) else "")
+
+    async def answer_back(self, message: Message, who: Who) -> bool:
+        """A client's answer to a question of the server; False: it was not asked that."""
+        asked = self._questions.get(message.id) if isinstance(message.id, str) else None
+        if asked is None or asked[1] != who:
+            return False
+        del self._questions[str(message.id)]
+        kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
+        await self.tell({"jsonrpc": "2.0", "id": asked[0], **kept})
+        return True
+
+    def listen(self, who: Who) -> Inbox:
+        """What the server says to this client outside of its requests; an older one ends."""
+        if (older := self._listening.get(who)) is not None:
+            older.close()
+        inbox = self._listening[who] = Inbox(who=who)
+        return inbox
+
+    def leave(self, inbox: Inbox) -> None:
+        if self._listening.get(inbox.who) is inbox:
+            del self._listening[inbox.who]
+
+    def subscribed_by_others(self, uri: Json, who: Who) -> bool:
+        """Whether the server must go on telling of this resource after `who` has enough."""
+        others = self._subscribed.get(uri) if isinstance(uri, str) else None
+        return bool(others and others - {who})
+
+    def tell_everybody(self, line: bytes) -> None:
+        """To all who listen."""
+        for inbox in list(self._listening.values()):
+            inbox.put(line)
+
+    def heard(self, line: bytes) -> None:
+        """A line of the process, whatever it is."""
+        said = _read(line)
+        if not isinstance(said, dict) or said.get("jsonrpc") != "2.0":
+            self._skip(line)
+        elif "method" not in said:
+            self._answered(line, said)
+        elif "id" in said:
+            self._asked_back(said)
+        else:
+            self._notified(line, said)
+
+    async def _write(self, line: bytes) -> None:
+        if self._process is None:
+            raise Ended("The server's process has ended.")
+        await self._process.write(line)
+
+    def _over(self) -> None:
+        for waiting in self._own.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionError("the process ended"))
+        for inbox in [*self._asked.values(), *self._listening.values()]:
+            inbox.close()
+        self._asked.clear()
+        self._questions.clear()
+
+    def _skip(self, line: bytes) -> None:
+        """Many servers greet on stdout; that is no reason not to talk with them."""
+        if line.strip():
+            self._banners += 1
+            level = logging.WARNING if self._banners == 1 else logging.DEBUG
+            logger.log(level, "server %s: a line on stdout is no message, skipped", self._name)
+
+    def _answered(self, line: bytes, said: Mapping[str, Any]) -> None:
+        id_ = said.get("id")
+        if id_ is None and "error" in said:  # it could not read whose request it was
+            id_ = self._only_request()
+        if not isinstance(id_, str):
+            self._skip(line)
+        elif (own := self._own.get(id_)) is not None:
+            if not own.done():
+                own.set_result(line)
+        elif (asked := self._asked.pop(id_, None)) is not None:
+            asked.answered = True
+            asked.put(_renamed(line, asked, asked.client_id))
+
+    def _only_request(self) -> str | None:
+        waiting = [*self._own, *self._asked]
+        return waiting[0] if len(waiting) == 1 else None
+
+    def _asked_back(self, said: Mapping[str, Any]) -> None:
+        """A question of the server goes to the one client that it can be meant for, or is refused.
+
+        While an approved call runs nobody is asked: no person approved input to it.
+        """
+        if said["method"] == "ping":
+            self._reply({"jsonrpc": "2.0", "id": said["id"], "result": {}})
+            return
+        inbox = self._only_client()
+        if inbox is None:
+            error: dict[str, Json] = {"code": messages.INTERNAL_ERROR, "message": NOT_YOURS}
+            self._reply({"jsonrpc": "2.0", "id": said["id"], "error": error})
+            return
+        ours = f"approvals-{secrets.token_hex(16)}"
+        self._questions[ours] = (said["id"], inbox.who)
+        inbox.put(canonical({**said, "id": ours}).encode())
+
+    def _only_client(self) -> Inbox | None:
+        """The one request on its way, or where there is none the one client that listens."""
+        if self._own:
+            return None
+        waiting: list[Inbox] = [*self._asked.values()] or [*self._listening.values()]
+        return waiting[0] if len(waiting) == 1 else None
+
+    def _reply(self, said: Mapping[str, Json]) -> None:
+        task = asyncio.ensure_future(self._try_to_tell(said))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _try_to_tell(self, said: Mapping[str, Json]) -> None:
+        try:
+            await self.tell(said)
+        except Ended:
+            logger.debug("server %s ended before it was answered", self._name)
+
+    def _notified(self, line: bytes, said: Mapping[str, Any]) -> None:
+        params = said.get("params")
+        params = params if isinstance(params, dict) else {}
+        match said["method"]:
+            case "notifications/progress":
+                self._progressed(line, params.get("progressToken"))
+            case "notifications/cancelled":
+                self._withdrawn(params.get("requestId"))
+            case "notifications/resources/updated" if not _subscription(params):
+                self._updated(line, params.get("uri"))
+            case _ if _subscription(params):
+                self._told_of(line, _subscription(params))
+            case method if str(method).endswith("/list_changed"):
+                self.tell_everybody(line)
+            case _:
+                if (inbox := self._only_client()) is not None:
+                    inbox.put(line)
+
+    def _progressed(self, line: bytes, token: Json) -> None:
+        asked = self._asked.get(token) if isinstance(token, str) else None
+        if asked is not None and asked.client_token is not None:
+            asked.put(_renamed(line, asked, asked.client_token))
+
+    def _told_of(self, line: bytes, id_: Json) -> None:
+        """What belongs to a request on its way goes to who asked."""
+        asked = self._asked.get(id_) if isinstance(id_, str) else None
+        if asked is not None:
+            asked.put(_renamed(line, asked, asked.client_id))
+
+    def _withdrawn(self, id_: Json) -> None:
+        """The server does not want its own question answered any more."""
+        for ours, (theirs, who) in list(self._questions.items()):
+            if theirs == id_:
+                del self._questions[ours]
+                params = {"requestId": ours}
+                note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+                for inbox in [*self._asked.values(), *self._listening.values()]:
+                    if inbox.who == who:
+                        inbox.put(canonical(note).encode())
+                        break
+
+    def _updated(self, line: bytes, uri: Json) -> None:
+        for who in self._subscribed.get(str(uri), ()):
+            if (inbox := self._listening.get(who)) is not None:
+                inbox.put(line)
+
+    def _note_subscription(self, message: Message, who: Who) -> None:
+        uri = message.params.get("uri")
+        if message.method == "resources/subscribe" and isinstance(uri, str):
+            self._subscribed[uri].add(who)
+
+    def unsubscribe(self, uri: Json, who: Who) -> None:
+        """`who` is not told of this resource any more."""
+        if isinstance(uri, str) and uri in self._subscribed:
+            self._subscribed[uri].discard(who)
+            if not self._subscribed[uri]:
+                del self._subscribed[uri]
+
+
+def _read(line: bytes) -> object:
+    """A line as far as it takes to know whose it is; what it carries is passed on unread."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(line)  # NaN, and numbers that the quick reader refuses
+    except (ValueError, RecursionError):
+        return None
+
+
+def _subscription(params: Mapping[str, Any]) -> Json:
+    meta = params.get("_meta")
+    return meta.get(SUBSCRIPTION) if isinstance(meta, dict) else None
+
+
+def _renamed(line: bytes, asked: Asked, name: bytes) -> bytes:
+    """The line with the client's own name where ours is, and nothing else touched."""
+    ours = f'"{asked.id}"'.encode()
+    if ours in line:
+        return line.replace(ours, name)
+    return messages.error_body(
+        None, {"code": messages.INTERNAL_ERROR, "message": "The server's answer cannot be read."}
+    )

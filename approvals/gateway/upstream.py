@@ -1,0 +1,52 @@
+"""What the relay needs of a server, however it is reached."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from approvals.errors import Unavailable
+from approvals.ports import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from approvals.gateway.catalogue import Tool
+    from approvals.outbound import Answer
+
+LIST_TIMEOUT = timedelta(seconds=10)
+
+
+class AnswerLost(Unavailable):
+    """The request went out, and its answer did not come back whole: it may have been acted on."""
+
+
+class ServerSide(Upstream, Protocol):
+    """One server, on behalf of one request of one client."""
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether an approved call is running where answers of this client would reach it."""
+        ...
+
+    async def tool(self, name: str) -> Tool | None:
+        """The server's entry for this tool; None when it lists no such tool."""
+        ...
+
+    async def tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
+        """The headers, by their lower-case names, in which the server wants to see arguments."""
+        ...
+
+    def forward(
+        self, method: str, body: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Pass the request on; the caller bounds the time it takes.
+
+        Raises AnswerLost after it went out, other Unavailable errors before.
+        """
+        ...
+
+    def check_session(self, answer: Answer) -> None:
+        """Raise SessionLost when the server says that it does not know the session."""
+        ...
