@@ -21,6 +21,7 @@ from approvals.channels.log import LogChannel
 from approvals.config.load import load, names_people
 from approvals.domain.rulebook import LOG
 from approvals.errors import ConfigurationInvalid
+from approvals.gateway.cancelling import Cancelling
 from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
 from approvals.gateway.hold import Hold
@@ -28,6 +29,7 @@ from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
 from approvals.gateway.stdio.processes import Processes, is_configured
 from approvals.gateway.upstream_http import Pools
+from approvals.gateway.waits import Waits
 from approvals.hosts import HostCheck
 from approvals.jobs import Jobs
 from approvals.outbound import Outbound
@@ -48,7 +50,7 @@ from approvals.service.restore import Restore
 from approvals.service.retention import Retention
 from approvals.service.rules import Rules
 from approvals.service.services import Services
-from approvals.service.waiting import Waiting
+from approvals.service.waiting import Patience, Waiting
 from approvals.signals.polling import Polling
 from approvals.signals.redis import RedisSignals
 from approvals.storage.clock import elapsed
@@ -84,14 +86,14 @@ UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 async def open_services(
     settings: Settings,
     *,
-    hold: timedelta | None = None,
+    patience: Patience | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
     traces: TracerProvider | None = None,
 ) -> AsyncIterator[tuple[Services, Gateway]]:
     """Everything one process runs. `traces` is where spans go, else to the process's own provider.
 
-    For tests: `hold` stands before what agents' entries say, `wrap_store` between service and
-    database.
+    For tests: `patience` with requests stands before what settings say, `wrap_store` between
+    service and database.
     """
     meter = PrometheusMeter()
     async with opened(settings.database_url, meter) as database:
@@ -118,7 +120,7 @@ async def open_services(
         pools = _pools()
         processes = Processes(lambda place: is_configured(services.rules.current, place))
         gateway = _gateway(
-            services, keyring, pools, processes, tracer, hold=hold, settings=settings
+            services, keyring, pools, processes, tracer, patience=patience, settings=settings
         )
         try:
             yield services, gateway
@@ -252,9 +254,10 @@ def _gateway(
     processes: Processes,
     tracer: Tracer,
     *,
-    hold: timedelta | None,
+    patience: Patience | None,
     settings: Settings,
 ) -> Gateway:
+    patience = patience or Patience(with_progress=settings.hold_with_progress)
     holding = Hold(
         store=services.store,
         approvals=services.approvals,
@@ -263,12 +266,17 @@ def _gateway(
         rules=services.rules,
         clock=services.clock,
         tracer=tracer,
-        longest=hold,
     )
     return Gateway(
         rules=services.rules,
         identity=services.identity,
-        relay=Relay(gate=services.gate, hold=holding, releases=services.releases),
+        relay=Relay(
+            gate=services.gate,
+            hold=holding,
+            waits=Waits(rules=services.rules, keyring=keyring, patience=patience),
+            cancelling=Cancelling(approvals=services.approvals, releases=services.releases),
+            releases=services.releases,
+        ),
         sessions=Sessions(keyring),
         catalogue=Catalogue(),
         pools=pools,
@@ -280,7 +288,7 @@ def _gateway(
 def create_app(
     settings: Settings,
     *,
-    hold: timedelta | None = None,
+    patience: Patience | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
     traces: TracerProvider | None = None,
 ) -> FastAPI:
@@ -288,7 +296,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, hold=hold, wrap_store=wrap_store, traces=traces) as (
+        async with open_services(
+            settings, patience=patience, wrap_store=wrap_store, traces=traces
+        ) as (
             services,
             gateway,
         ):

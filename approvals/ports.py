@@ -587,6 +587,13 @@ class Upstream(Protocol):
         """Send exactly one `tools/call`, as prepared."""
         ...
 
+    async def unwanted(self) -> None:
+        """Tell the server that nobody waits for the call that is being sent. Never raises.
+
+        Where the only way to say so would give up the answer, nothing is said.
+        """
+        ...
+
 
 class Again(StrEnum):
     """Why a group of writes was submitted once more."""

@@ -38,6 +38,7 @@ class Settings:
     log_level: str = "INFO"
     log_format: str = "text"
     upstream_timeout: timedelta = timedelta(seconds=60)
+    hold_with_progress: timedelta = timedelta(seconds=200)
     redis_url: str | None = None
     retention_arguments: timedelta = timedelta(days=30)
 
@@ -213,6 +214,7 @@ _READ: dict[str, Callable[[str], object]] = {
     "log_level": _log_level,
     "log_format": _log_format,
     "upstream_timeout": _seconds,
+    "hold_with_progress": _seconds,
     "redis_url": _redis_url,
     "retention_arguments": _retention,
 }

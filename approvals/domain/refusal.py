@@ -56,6 +56,12 @@ def pending(approval: Approval, zone: tzinfo = UTC) -> Refusal:
     )
 
 
+def waiting_for(approval: Approval, zone: tzinfo = UTC) -> str:
+    """What a client may show while its call is held."""
+    until = clock_time(approval.expires_at, zone, seconds=False)
+    return f"Waiting for a person until {until} ({approval.id})."
+
+
 def underway(approval: Approval) -> Refusal:
     """Approved, and the sending or its answer takes longer than this request waits."""
     if isinstance(approval.state, Approved):

@@ -27,10 +27,11 @@ from approvals.gateway import messages
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.relay import Request
+from approvals.gateway.response import Response
 from approvals.gateway.sessions import Busy
 from approvals.gateway.stdio.upstream import StdioUpstream
 from approvals.gateway.upstream_http import HttpUpstream, Session
-from approvals.wire import bearer, gone, header, read_body, respond, text_header
+from approvals.wire import bearer, gone, header, read_body, text_header
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -38,14 +39,12 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from approvals.domain.rulebook import Server
-    from approvals.domain.strictjson import Json
     from approvals.gateway.catalogue import Catalogue
     from approvals.gateway.relay import Relay
     from approvals.gateway.sessions import Sessions
     from approvals.gateway.stdio.processes import Processes
     from approvals.gateway.upstream import ServerSide
     from approvals.gateway.upstream_http import Pools
-    from approvals.outbound import Answer
     from approvals.service.identity import AgentPrincipal, Identity
     from approvals.service.rules import Rules
 
@@ -61,7 +60,6 @@ _JSON_TYPES = frozenset(
 )
 MAX_OPEN = 100
 """Requests of one agent that may be passing through at once, streams among them."""
-_PASSED_BACK = frozenset({b"content-type", b"mcp-protocol-version", b"cache-control"})
 _STATUS: dict[type[ApprovalsError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
@@ -101,7 +99,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request; whatever goes wrong, the answer is a clean JSON-RPC error."""
-        response = _Response(send)
+        response = Response(send)
         try:
             await self._handle(scope, receive, response)
         except BadMessage as error:
@@ -115,7 +113,7 @@ class Gateway:
             text = "The gateway failed; the call was not forwarded."
             await response.error(500, messages.INTERNAL_ERROR, text)
 
-    async def _handle(self, scope: Scope, receive: Receive, response: _Response) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, response: Response) -> None:
         agent = await self._identity.agent(bearer(scope))
         server = self._server(scope, agent)
         session = self._session(scope, agent, server)
@@ -140,12 +138,13 @@ class Gateway:
                 headers=_passed(scope, session),
                 session=session.id,
                 left=left,
+                streams=b"text/event-stream" in (header(scope, b"accept") or b""),
                 still=lambda: self._identity.agent(bearer(scope)),
                 passing=lambda: self._one_more_open(agent),
             )
-            reply = await self._relay.handle(request, response.pass_on)
+            reply = await self._relay.handle(request, response)
             if reply is not None:
-                await response.whole(200, reply.body)
+                await response.whole(reply.status, reply.body)
 
         await _unless_gone(work, receive)
 
@@ -166,7 +165,7 @@ class Gateway:
         self,
         scope: Scope,
         receive: Receive,
-        response: _Response,
+        response: Response,
         upstream: ServerSide,
         session: Session,
     ) -> None:
@@ -265,51 +264,6 @@ class Gateway:
         if opened is None:
             raise NotFound("This session is not known. Start a new one.")
         return Session(id=opened, protocol=protocol)
-
-
-class _Response:
-    """What has been sent to the client so far; an error is written only where nothing was."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._started = False
-        self.id: Json = None
-        self.seal: Callable[[str], str] = str
-
-    async def whole(self, status: int, body: bytes) -> None:
-        if self._started:
-            return
-        self._started = True
-        await respond(self._send, status, body)
-
-    async def error(self, status: int, number: int, text: str) -> None:
-        if self._started:
-            return
-        self._started = True
-        headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []  # noqa: PLR2004
-        await respond(self._send, status, messages.error(self.id, number, text), headers=headers)
-
-    async def pass_on(self, answer: Answer) -> None:
-        """The server's answer, chunk by chunk, with its session id sealed."""
-        self._started = True
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": self._headers(answer),
-            }
-        )
-        async for chunk in answer.chunks:
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await self._send({"type": "http.response.body", "body": b""})
-
-    def _headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
-        headers = [(name, value) for name, value in answer.headers if name in _PASSED_BACK]
-        session = answer.header(b"mcp-session-id")
-        if session is not None:
-            sealed = self.seal(session.decode("latin-1"))
-            headers.append((b"mcp-session-id", sealed.encode("latin-1")))
-        return [*headers, (b"x-accel-buffering", b"no")]
 
 
 async def _unless_gone(

@@ -6,11 +6,10 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from approvals.domain.directory import HOLD
 from approvals.domain.quorum import Gone
 from approvals.domain.refusal import refusal_of, too_large_to_keep, unreachable, unreadable
 from approvals.domain.states import (
@@ -56,6 +55,8 @@ class Ended:
     answer: Answered | None = None
     refusal: Refusal | None = None
     known: bool = True
+    time_is_over: bool = False
+    """The call is still held, and this request was held as long as it may be."""
 
     @property
     def has_outcome(self) -> bool:
@@ -77,9 +78,7 @@ class Hold:
         rules: Rules,
         clock: Clock,
         tracer: Tracer,
-        longest: timedelta | None = None,
     ) -> None:
-        """`longest` stands before what each agent's entry says."""
         self._store = store
         self._approvals = approvals
         self._waiting = waiting
@@ -87,7 +86,6 @@ class Hold:
         self._rules = rules
         self._clock = clock
         self._tracer = tracer
-        self._longest = longest
         self._leaving: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()
         self._requesters: Counter[str] = Counter()
@@ -97,10 +95,11 @@ class Hold:
         approval: Approval,
         upstream: Upstream,
         *,
+        within: timedelta,
         left: asyncio.Future[None],
         still: Callable[[], Awaitable[object]],
     ) -> Ended:
-        """Wait for the decision, start the release, wait for the outcome.
+        """Wait for the decision, start the release, wait for the outcome, at most `within`.
 
         `left` is done when the client is gone; the call is then withdrawn where the rule says so.
         `still` raises Unauthenticated once the client's key is revoked; nothing is sent for it.
@@ -109,7 +108,7 @@ class Hold:
             return await self.outcome(await self._newest(approval))
         with self._counted(approval), self._tracer.span(Step.HOLD) as span:
             span.approval(approval)
-            ended = await self._wait(approval, upstream, left, still)
+            ended = await self._wait(approval, upstream, within, left=left, still=still)
             span.approval(ended.approval)
             return ended
 
@@ -133,18 +132,21 @@ class Hold:
         self,
         approval: Approval,
         upstream: Upstream,
+        within: timedelta,
+        *,
         left: asyncio.Future[None],
         still: Callable[[], Awaitable[object]],
     ) -> Ended:
         try:
-            async with asyncio.timeout(self._time_of(approval).total_seconds()):
+            async with asyncio.timeout(within.total_seconds()):
                 return await self._follow(approval, upstream, still)
         except asyncio.CancelledError:
             if left.done() and approval.requirement.on_requester_gone is Gone.CANCEL:
                 self._abandon(approval)
             raise
         except TimeoutError:
-            return await self.outcome(await self._newest(approval))
+            ended = await self.outcome(await self._newest(approval))
+            return replace(ended, time_is_over=ended.approval.is_open)
         except SessionLost:
             raise
         except StoreFailure:  # whatever became of it, the same call again finds it
@@ -166,10 +168,6 @@ class Hold:
                 return Ended(approval=approval, refusal=too_large_to_keep(approval))
             return Ended(approval=approval, answer=_read(text, state.release_status))
         return self._refusal(approval)
-
-    def _time_of(self, approval: Approval) -> timedelta:
-        agent = self._rules.current.directory.agents.get(approval.call.agent)
-        return self._longest or (agent.hold if agent else HOLD)
 
     def _abandon(self, approval: Approval) -> None:
         """In a task of its own: the request that would do it is being cancelled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcp_types import PROTOCOL_VERSION_META_KEY
@@ -48,6 +48,11 @@ class Message:
     id: Json
     has_id: bool
     params: Mapping[str, Json]
+
+    def without(self, param: str) -> Message:
+        """The same without one of its parameters."""
+        params = {name: said for name, said in self.params.items() if name != param}
+        return replace(self, body={**self.body, "params": params}, params=params)
 
     @property
     def rewritten(self) -> bytes:

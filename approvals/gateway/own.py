@@ -47,6 +47,13 @@ def call_request(tool: str, arguments: str, message: Message) -> OwnRequest:
     return OwnRequest("tools/call", f'{{"arguments":{arguments},"name":{quoted(tool)}{end}')
 
 
+def cancellation(id_: str) -> bytes:
+    """`notifications/cancelled` for a request of the gateway's own."""
+    params: dict[str, Json] = {"requestId": id_, "reason": "nobody waits for it any more"}
+    note: dict[str, Json] = {"method": "notifications/cancelled", "params": params}
+    return canonical({"jsonrpc": "2.0", **note}).encode()
+
+
 def page_request(cursor: Json, message: Message) -> OwnRequest:
     """A `tools/list` for one page."""
     meta = _meta(message)

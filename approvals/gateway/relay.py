@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,19 +27,23 @@ from approvals.gateway import messages, schema, sse
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.upstream import AnswerLost
+from approvals.gateway.waits import is_ours
 from approvals.outbound import AnswerTooLarge
 from approvals.service.fields import fields
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
     from approvals.domain.rulebook import Server
     from approvals.domain.states import Approval
+    from approvals.gateway.cancelling import Cancelling
     from approvals.gateway.catalogue import Tool
     from approvals.gateway.hold import Ended, Hold
+    from approvals.gateway.response import Client
     from approvals.gateway.upstream import ServerSide
+    from approvals.gateway.waits import Wait, Waits
     from approvals.outbound import Answer
     from approvals.service.gate import Arrival, Gate
     from approvals.service.identity import AgentPrincipal
@@ -53,8 +56,6 @@ TRIES = 5
 MAX_NAME = 200
 MAX_JUSTIFICATION = 2000
 ASKED_BACK = "An approved call is running in this session: nobody approved input to it."
-
-PassOn = Callable[["Answer"], Awaitable[None]]
 
 # What carries no action: the handshake, listings, notifications, answers to the server's questions.
 _ALWAYS = frozenset(
@@ -87,8 +88,8 @@ _FOLDED = frozenset(method.casefold() for method in _KNOWN)
 class Request:
     """One request of an agent to one server.
 
-    `left` is done once the client has gone; `still` raises once its key is revoked; `passing`
-    counts what takes a connection.
+    `left` is done once the client has gone; `streams`: it takes events; `still` raises once its key
+    is revoked; `passing` counts what takes a connection.
     """
 
     agent: AgentPrincipal
@@ -98,6 +99,7 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     session: str | None
     left: asyncio.Future[None]
+    streams: bool
     still: Callable[[], Awaitable[object]]
     passing: Callable[[], AbstractContextManager[None]]
 
@@ -107,6 +109,7 @@ class Reply:
     """A whole response."""
 
     body: bytes
+    status: int = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,22 +122,34 @@ class _Misfit:
 class Relay:
     """Decides what becomes of one message."""
 
-    def __init__(self, *, gate: Gate, hold: Hold, releases: Releases) -> None:
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        hold: Hold,
+        waits: Waits,
+        cancelling: Cancelling,
+        releases: Releases,
+    ) -> None:
         self._gate = gate
         self._hold = hold
+        self._waits = waits
+        self._cancelling = cancelling
         self._releases = releases
 
-    async def handle(self, request: Request, pass_on: PassOn) -> Reply | None:
-        """A Reply, or None when the server's own answer was given to `pass_on`."""
+    async def handle(self, request: Request, client: Client) -> Reply | None:
+        """A Reply, or None when the server's own answer was passed on to the client."""
         message = request.message
         if message.method is None and request.upstream.is_sending:
             raise BadMessage(messages.INVALID_REQUEST, ASKED_BACK, status=409)
         _check_method(message)
         match message.method:
             case "tools/call" if message.has_id:
-                return await self._tools_call(request, pass_on)
+                return await self._tools_call(request, client)
             case "tools/call":
                 raise BadMessage(messages.INVALID_REQUEST, "A call needs an `id`.")
+            case "notifications/cancelled" if await self._cancelling.cancelled(request):
+                return Reply(body=b"", status=202)
             case "tools/list" if self._hides_something(request):
                 return await self._filtered_list(request)
         if not self._passes(request):
@@ -144,7 +159,7 @@ class Relay:
             if freeze is not None:
                 text = frozen(freeze.reason).message
                 return Reply(body=messages.error(message.id, messages.INVALID_REQUEST, text))
-        await _through(request, pass_on)
+        await _through(request, client)
         return None
 
     def _passes(self, request: Request) -> bool:
@@ -158,44 +173,66 @@ class Relay:
     def _hides_something(self, request: Request) -> bool:
         return self._gate.hides_something(request.agent.name, request.server.name)
 
-    async def _tools_call(self, request: Request, pass_on: PassOn) -> Reply | None:
+    async def _tools_call(self, request: Request, client: Client) -> Reply | None:
         name = request.message.params.get("name")
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
             raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
         try:
-            return await self._called(request, name, pass_on)
+            return await self._called(request, name, client)
         except SessionLost:
             raise
         except (StoreFailure, InvalidArguments) as error:
             return _refusal(request, _cannot(error))
 
-    async def _called(self, request: Request, name: str, pass_on: PassOn) -> Reply | None:
+    async def _called(self, request: Request, name: str, client: Client) -> Reply | None:
+        wait = self._waits.of(
+            request.message,
+            agent=request.agent.name,
+            server=request.server.name,
+            streams=request.streams,
+        )
         for _ in range(TRIES):
             match await self._judged(request, name):
                 case Allowed() as allowed:
-                    return await self._run(request, name, allowed, pass_on)
+                    return await self._run(request, name, allowed, client)
                 case None:
                     return Reply(body=messages.unknown_tool(request.message, name))
                 case Refused(refusal=refusal) | _Misfit(refusal=refusal):
                     return _refusal(request, refusal)
                 case Held(approval=approval):
-                    ended = await self._hold.until_ended(
-                        approval, request.upstream, left=request.left, still=request.still
-                    )
-                    await self._hand_over(request, ended)
-                    return _ended(request, ended)
+                    return await self._held(request, approval, wait, client)
                 case Undelivered(approval=approval):
                     ended = await self._hold.outcome(approval)
                     if not ended.has_outcome or await self._is_first(request, approval):
                         return _ended(request, ended)
         raise Overloaded("The same call is asked by too many at once.")
 
+    async def _held(
+        self, request: Request, approval: Approval, wait: Wait, client: Client
+    ) -> Reply:
+        with self._cancelling.known(request, approval):
+            async with self._waits.telling(wait, approval, client):
+                ended = await self._hold.until_ended(
+                    approval,
+                    request.upstream,
+                    within=wait.within,
+                    left=request.left,
+                    still=request.still,
+                )
+        if ended.time_is_over and wait.goes_on:
+            agent, server = request.agent.name, request.server.name
+            return Reply(
+                body=self._waits.next_leg(request.message, wait, agent=agent, server=server)
+            )
+        await self._hand_over(request, ended)
+        return _ended(request, ended)
+
     async def _run(
-        self, request: Request, name: str, allowed: Allowed, pass_on: PassOn
+        self, request: Request, name: str, allowed: Allowed, client: Client
     ) -> Reply | None:
         """Pass an allowed call on. What it took of a limit is free again if it did not go out."""
         try:
-            await _through(request, pass_on, await _routed(request, name))
+            await _through(request, client, await _routed(request, name))
         except AnswerLost:
             return _refusal(request, answer_lost())
         except Unavailable:
@@ -271,13 +308,14 @@ async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
 
 async def _through(
     request: Request,
-    pass_on: PassOn,
+    client: Client,
     headers: Sequence[tuple[bytes, bytes]] | None = None,
 ) -> None:
-    body = request.message.rewritten
+    message = request.message
+    body = (message.without("requestState") if is_ours(message) else message).rewritten
     with request.passing():
         async with request.upstream.forward("POST", body, headers or request.headers) as answer:
-            await pass_on(answer)
+            await client.pass_on(answer)
 
 
 async def _whole_response(answer: Answer) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""Find the JSON-RPC response in a `text/event-stream` answer.
+"""Messages as events of a `text/event-stream`, read and written.
 
 Own code, because the client library's reader works on its own response type only.
 """
@@ -46,6 +46,11 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size += len(rest)
         if size > MAX_ANSWER:
             raise AnswerTooLarge
+
+
+def event(message: bytes) -> bytes:
+    """One message as an event. It has no line end in it, as JSON that was written for a wire."""
+    return b"event: message\ndata: " + message + b"\n\n"
 
 
 _END = re.compile(rb"\r\n|\n|\r")

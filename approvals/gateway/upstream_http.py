@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpcore2
@@ -20,14 +22,13 @@ from approvals.domain.strictjson import Json, Number, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
-from approvals.gateway.own import answered, call_request, read_tools, response_to
+from approvals.gateway.own import answered, call_request, cancellation, read_tools, response_to
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
 from approvals.outbound import AnswerTooLarge, Blocked
 from approvals.ports import NotSent, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from datetime import timedelta
 
     from approvals.domain.rulebook import HttpServer
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 HTTP_UNAUTHORIZED = 401
 HTTP_NOT_FOUND = 404
+logger = logging.getLogger(__name__)
+
+CANCEL_TIMEOUT = timedelta(seconds=2)
 _NOT_SENT = (Blocked, httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout)
 _FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
 
@@ -135,11 +139,29 @@ class HttpUpstream:
         except httpcore2.LocalProtocolError:
             return NotSent(why="the request could not be written")
         except TimeoutError:
+            await self.unwanted()
             return Unanswered(why="the server did not answer in time")
         except _FAILED as error:
             return Unanswered(why=f"the connection failed ({type(error).__name__})")
         except (InvalidJson, AnswerTooLarge):
             return Unanswered(why="the answer could not be read")
+
+    async def unwanted(self) -> None:
+        """In the era without sessions a closed stream would say so, and lose the answer."""
+        if self._prepared is None or self._message.is_modern:
+            return
+        body = cancellation(self._prepared.request.id)
+        headers = self._headers("notifications/cancelled", {})
+        try:
+            async with (
+                asyncio.timeout(CANCEL_TIMEOUT.total_seconds()),
+                self._pools.passing.request(
+                    "POST", self._server.url, headers=headers, body=body
+                ) as answer,
+            ):
+                logger.debug("the server was told that nobody waits: %d", answer.status)
+        except (*_NOT_SENT, *_FAILED, TimeoutError):
+            logger.info("server %s could not be told that nobody waits", self._server.name)
 
     @asynccontextmanager
     async def forward(

@@ -96,6 +96,7 @@ class Releases:
         self._liveness = liveness
         self._tracer = tracer
         self._running: dict[str, asyncio.Task[Release]] = {}
+        self._sending: dict[str, Upstream] = {}
         self._handing_over: set[asyncio.Task[bool]] = set()
         self._handing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._closing = False
@@ -112,6 +113,12 @@ class Releases:
             self._running[approval.id] = task
             task.add_done_callback(lambda done: self._ended(approval.id, done))
         return task
+
+    async def unwanted(self, approval_id: str) -> None:
+        """The agent does not want the answer any more: the server is told, if it has the call."""
+        upstream = self._sending.get(approval_id)
+        if upstream is not None:
+            await upstream.unwanted()
 
     async def hand_over(self, approval: Approval, left: asyncio.Future[None]) -> bool:
         """Note that a connected client is given the outcome now; False: another one was before.
@@ -210,12 +217,15 @@ class Releases:
                 return NotSent(why="this process had lost touch with the database")
             with self._tracer.span(Step.SEND) as span:
                 span.approval(sent)
+                self._sending[sent.id] = upstream
                 return await upstream.send()
         except Exception as error:
             logger.exception(
                 "sending %s ended in an error nobody foresaw", sent.id, extra=fields(sent)
             )
             return Unanswered(why=f"the sender failed ({type(error).__name__})")
+        finally:
+            self._sending.pop(sent.id, None)
 
     async def _ground_lost(self, approval: Approval) -> Release:
         reason = CancelReason.POLICY_CHANGED

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 MAX_LONG_POLL = timedelta(seconds=55)
 MAX_RESULT_WAIT = timedelta(seconds=10)
 """How long a write may take before nobody waits for its answer any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long one request of an agent is held (GATEWAY.md, "Five ways to wait").
+
+    `hold` stands before what agents' entries say. Clients give up at 60 s, or, where they asked to
+    be told of progress and are, at 300 s.
+    """
+
+    hold: timedelta | None = None
+    with_progress: timedelta = timedelta(seconds=200)
+    leg: timedelta = timedelta(seconds=50)
+    progress_every: timedelta = timedelta(seconds=12)
 
 
 class Waiting:

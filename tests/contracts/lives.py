@@ -106,6 +106,9 @@ class Server:
     async def send(self) -> SendOutcome:
         return self.outcome
 
+    async def unwanted(self) -> None:
+        pass
+
 
 @dataclass
 class Lives:

@@ -18,6 +18,7 @@ import uvicorn
 
 from approvals.app import create_app
 from approvals.ports import Freezing, GiveBack, Record, Reserve, Thawing, Urgency
+from approvals.service.waiting import Patience
 from tests.e2e.deployment import settings_in
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def main() -> None:
     )
     app = create_app(
         settings,
-        hold=timedelta(seconds=30),
+        patience=Patience(hold=timedelta(seconds=30)),
         wrap_store=lambda store: KillingStore(store, point),
     )
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Answer, Operation
 from tests.e2e.killable import kind_of
+from tests.e2e.raw import ROUTING, call, opened, post
 from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
@@ -22,11 +24,16 @@ SHORT = timedelta(milliseconds=250)
 
 async def given_up(w: World, era: str) -> None:
     """A client that asks and then closes its connection while the call is held."""
-    async with w.agent(era) as agent:
-        calling = asyncio.create_task(agent.call_tool(*ACT))
-        await w.pending()
-        calling.cancel()
-        await asyncio.gather(calling, return_exceptions=True)
+    calling = await asked(w, era)
+    await w.pending()
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
+
+
+async def asked(w: World, era: str) -> asyncio.Task[httpx2.Response]:
+    """A request that says nothing when it is dropped: clients of the older era mostly cancel."""
+    session = await opened(w) if era == "legacy" else ROUTING
+    return asyncio.create_task(post(w, session, call(7, modern=era != "legacy")))
 
 
 @both_eras
@@ -67,14 +74,13 @@ async def test_a_client_that_missed_the_result_gets_it_once_without_a_second_exe
 ) -> None:
     async with world(tmp_path, hold=timedelta(seconds=20)) as w:
         w.upstream.pause.clear()
-        async with w.agent(era) as agent:
-            calling = asyncio.create_task(agent.call_tool(*ACT))
-            [approval] = await w.pending()
-            await w.approve(approval)
-            while not w.upstream.calls:
-                await asyncio.sleep(0.01)
-            calling.cancel()
-            await asyncio.gather(calling, return_exceptions=True)
+        calling = await asked(w, era)
+        [approval] = await w.pending()
+        await w.approve(approval)
+        while not w.upstream.calls:
+            await asyncio.sleep(0.01)
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
         await asyncio.sleep(0.1)
         w.upstream.pause.set()
         await finished(w, approval["id"])

@@ -72,7 +72,9 @@ async def test_a_file_that_asks_for_what_is_not_built_yet_is_not_loaded(tmp_path
         path.write_text(json.dumps(whole))
         refused = await reload(w)
         assert refused.status_code == 422
-        assert "slack:#desk is a channel that this version cannot tell yet" in refused.json()["detail"]
+        assert (
+            "slack:#desk is a channel that this version cannot tell yet" in refused.json()["detail"]
+        )
 
 
 async def test_a_policy_that_now_denies_ends_what_was_approved_under_the_old_one(

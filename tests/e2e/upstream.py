@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class Upstream:
     """`act` is what needs approval, `look` is harmless, `hidden_act` must not be seen.
 
-    `seen` holds the arguments of each `tools/call` body exactly as they came over the wire.
+    `seen` holds each `tools/call` body exactly as it came over the wire, `said` every body.
     """
 
     def __init__(self) -> None:
         self.ran: Counter[str] = Counter()
         self.seen: list[str] = []
+        self.said: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.pause = asyncio.Event()
         self.pause.set()
@@ -99,6 +100,8 @@ class Recorder:
         async def recorded() -> object:
             message = await receive()
             raw = message.get("body", b"")
+            if raw:
+                self._upstream.said.append(raw.decode("utf-8", "replace"))
             if b'"tools/call"' in raw:
                 self._upstream.seen.append(raw.decode())
             return message

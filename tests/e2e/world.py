@@ -18,6 +18,7 @@ from approvals.app import create_app
 from approvals.demo.stage import served
 from approvals.domain.directory import Assurance, Role
 from approvals.service.identity import PersonPrincipal
+from approvals.service.waiting import Patience
 from tests.e2e.deployment import settings_in
 from tests.e2e.killable import kind_of
 from tests.e2e.upstream import Upstream
@@ -171,6 +172,7 @@ async def world(
     people: dict[str, Any] | None = None,
     timeout: str = "15m",
     hold: timedelta | None = None,
+    patience: Patience | None = None,
     upstream: Upstream | None = None,
     upstream_timeout: timedelta = timedelta(seconds=20),
     wrap_store: Callable[[Store], Store] | None = None,
@@ -193,11 +195,14 @@ async def world(
             more=more,
         )
         settings = settings_in(folder, config=config, upstream_timeout=upstream_timeout)
-        app = create_app(settings, hold=hold, wrap_store=wrap_store, traces=traces)
+        patience = patience or (Patience(hold=hold) if hold else None)
+        app = create_app(settings, patience=patience, wrap_store=wrap_store, traces=traces)
         async with AsyncExitStack() as stack:
             url = people_url = await stack.enter_async_context(served(app))
             if not settings.on_sqlite:
-                other = create_app(settings, hold=hold, wrap_store=copy(wrap_store), traces=traces)
+                other = create_app(
+                    settings, patience=patience, wrap_store=copy(wrap_store), traces=traces
+                )
                 people_url = await stack.enter_async_context(served(other))
             services: Services = app.state.services
             yield World(

@@ -16,7 +16,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS as MODERN
 from approvals.domain.digest import sha256
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidJson, Unavailable
-from approvals.gateway import messages
+from approvals.gateway import messages, sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.own import OwnRequest, answered, call_request, read_tools, response_to
@@ -119,6 +119,11 @@ class StdioUpstream:
         except InvalidJson:
             return Unanswered(why="the answer could not be read")
         return answered(response or {})
+
+    async def unwanted(self) -> None:
+        if self._prepared is not None:
+            conversation, request = self._prepared
+            await self._nobody_waits(conversation, request.id)
 
     @asynccontextmanager
     async def forward(
@@ -275,21 +280,17 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def _until_answered(asked: Asked, first: bytes) -> AsyncIterator[bytes]:
-    yield _event(first)
+    yield sse.event(first.rstrip(b"\r"))
     while not (asked.answered and asked.messages.empty()):
         line = await asked.messages.get()
         if line is None:
             raise AnswerLost("The server's process ended before it answered.")
-        yield _event(line)
+        yield sse.event(line.rstrip(b"\r"))
 
 
 async def _events(inbox: Inbox) -> AsyncIterator[bytes]:
     while (line := await inbox.messages.get()) is not None:
-        yield _event(line)
-
-
-def _event(line: bytes) -> bytes:
-    return b"event: message\ndata: " + line.rstrip(b"\r") + b"\n\n"
+        yield sse.event(line.rstrip(b"\r"))
 
 
 def _plain(status: int, body: dict[str, Json] | None = None) -> Answer:
