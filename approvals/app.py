@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import logging
 import re
@@ -21,6 +22,7 @@ from approvals.channels.log import LogChannel
 from approvals.config.load import load, names_people
 from approvals.domain.rulebook import LOG
 from approvals.errors import ConfigurationInvalid
+from approvals.gateway.calls import Calls
 from approvals.gateway.cancelling import Cancelling
 from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
@@ -28,6 +30,7 @@ from approvals.gateway.hold import Hold
 from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
 from approvals.gateway.stdio.processes import Processes, is_configured
+from approvals.gateway.tasks import Tasks
 from approvals.gateway.upstream_http import Pools
 from approvals.gateway.waits import Waits
 from approvals.hosts import HostCheck
@@ -37,6 +40,7 @@ from approvals.service.approvals import Approvals
 from approvals.service.audit import Audit
 from approvals.service.caller import CallerReleases
 from approvals.service.delivery import Deliveries
+from approvals.service.detached import Detached
 from approvals.service.freezes import Freezes
 from approvals.service.gate import Gate
 from approvals.service.identity import Identity
@@ -123,8 +127,10 @@ async def open_services(
             services, keyring, pools, processes, tracer, patience=patience, settings=settings
         )
         try:
+            sending = asyncio.create_task(services.detached.run(gateway.upstream_of))
             yield services, gateway
         finally:
+            sending.cancel()
             services.waiting.stop()
             await services.releases.drain(within=settings.upstream_timeout)
             await services.liveness.leave()
@@ -212,6 +218,7 @@ def _services(
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
         liveness=liveness,
         deliveries=deliveries,
+        detached=Detached(store=store, releases=releases, clock=clock, ids=ids, signals=hints),
         audit=Audit(store=store, audit=database.store, keyring=all_keys, clock=clock),
         retention=Retention(
             store=store,
@@ -270,19 +277,34 @@ def _gateway(
     return Gateway(
         rules=services.rules,
         identity=services.identity,
-        relay=Relay(
-            gate=services.gate,
-            hold=holding,
-            waits=Waits(rules=services.rules, keyring=keyring, patience=patience),
-            cancelling=Cancelling(approvals=services.approvals, releases=services.releases),
-            releases=services.releases,
-        ),
+        relay=_relay(services, keyring, holding, patience),
         sessions=Sessions(keyring),
         catalogue=Catalogue(),
         pools=pools,
         processes=processes,
         upstream_timeout=settings.upstream_timeout,
     )
+
+
+def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience) -> Relay:
+    cancelling = Cancelling(approvals=services.approvals, releases=services.releases)
+    tasks = Tasks(
+        store=services.store,
+        approvals=services.approvals,
+        releases=services.releases,
+        hold=hold,
+        rules=services.rules,
+    )
+    calls = Calls(
+        gate=services.gate,
+        hold=hold,
+        waits=Waits(rules=services.rules, keyring=keyring, patience=patience),
+        tasks=tasks,
+        detached=services.detached,
+        cancelling=cancelling,
+        releases=services.releases,
+    )
+    return Relay(gate=services.gate, calls=calls, tasks=tasks, cancelling=cancelling)
 
 
 def create_app(

@@ -333,6 +333,10 @@ class Store(Protocol):
         """Releases of the gateway without an outcome whose process does not live."""
         ...
 
+    async def detached(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        """Approved and detached, and to be sent by now: oldest first."""
+        ...
+
     async def being_sent(self, *, limit: int) -> Sequence[Approval]:
         """Releases without an outcome, of this service and of programs."""
         ...

@@ -185,6 +185,26 @@ def extend(
     )
 
 
+def detach(approval: Approval, *, now: datetime, event_id: str) -> Transition:
+    """From now on it is sent once approved, also while no request waits for it.
+
+    The agent asks so with a request of its own, so an approved one may be detached too: it would
+    be sent for that request (docs/decisions/0015).
+    """
+    state = approval.state
+    if not isinstance(state, Pending | Approved) or approval.detached:
+        raise IllegalTransition("Only what waits to be decided or sent is detached, once.")
+    return _step(
+        replace(approval, detached=True),
+        state,
+        before=approval,
+        fact=Fact(
+            id=event_id, type="detached", actor=f"agent:{approval.call.agent}", at=now, detail={}
+        ),
+        valid_until=state.use_by if isinstance(state, Approved) else approval.expires_at,
+    )
+
+
 def remind(approval: Approval, *, now: datetime, event_id: str) -> Transition:
     """Tell people again; reminders that were missed meanwhile are one."""
     if not isinstance(approval.state, Pending) or approval.remind_at is None:

@@ -77,6 +77,7 @@ def protected_hash(approval: Approval) -> str:
                 "times": _times(approval.requirement),
                 "tool": call.tool,
                 "version": approval.version,
+                **({"detached": True} if approval.detached else {}),
             }
         )
     )

@@ -170,9 +170,9 @@ class EarlierRun:
 class Approval:
     """The record of a parked call.
 
-    `hidden` are the JSON pointers of argument values that are shown nowhere but on the web page;
-    `reminded` counts the reminders given; `erased` is the keyed hash of arguments that are no
-    longer kept.
+    `detached`: it is sent once approved, also while no request waits for it. `hidden` are the JSON
+    pointers of argument values that are shown nowhere but on the web page; `reminded` counts the
+    reminders given; `erased` is the keyed hash of arguments that are no longer kept.
     """
 
     id: str
@@ -194,6 +194,7 @@ class Approval:
     escalated_at: datetime | None = None
     idempotency_key: str | None = None
     erased: str | None = None
+    detached: bool = False
     version: int = 1
     revision: int = 1
     decisions: tuple[Decision, ...] = ()

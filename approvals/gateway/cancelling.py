@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.states import Approval
     from approvals.domain.strictjson import Json
-    from approvals.gateway.relay import Request
+    from approvals.gateway.request import Request
     from approvals.service.approvals import Approvals
     from approvals.service.release import Releases
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
+from mcp_types.version import LATEST_MODERN_VERSION
 
 from approvals.domain.rulebook import CommandServer, HttpServer
 from approvals.errors import (
@@ -23,10 +24,11 @@ from approvals.errors import (
     StoreFailure,
     Unauthenticated,
 )
-from approvals.gateway import messages
+from approvals.gateway import messages, tasks
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage, Message
-from approvals.gateway.relay import Request
+from approvals.gateway.own import OWN_MESSAGE
+from approvals.gateway.request import Request
 from approvals.gateway.response import Response
 from approvals.gateway.sessions import Busy
 from approvals.gateway.stdio.upstream import StdioUpstream
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from approvals.domain.rulebook import Server
+    from approvals.domain.states import Approval
     from approvals.gateway.catalogue import Catalogue
     from approvals.gateway.relay import Relay
     from approvals.gateway.sessions import Sessions
@@ -60,6 +63,7 @@ _JSON_TYPES = frozenset(
 )
 MAX_OPEN = 100
 """Requests of one agent that may be passing through at once, streams among them."""
+_NAMED_BY = {**NAME_BEARING_METHODS, **dict.fromkeys(tasks.METHODS, "taskId")}
 _STATUS: dict[type[ApprovalsError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
@@ -119,7 +123,7 @@ class Gateway:
         session = self._session(scope, agent, server)
         response.seal = lambda id_: self._sessions.seal(id_, agent=agent.name, server=server.name)
         if scope["method"] != "POST":
-            upstream = self._upstream(agent, server, session, _NO_MESSAGE)
+            upstream = self._upstream(agent.name, server, session, _NO_MESSAGE)
             with self._one_more_open(agent):
                 await self._plain(scope, receive, response, upstream, session)
             return
@@ -127,7 +131,7 @@ class Gateway:
         message = messages.read(await read_body(scope, receive))
         response.id = message.id
         _check_headers(scope, message)
-        upstream = self._upstream(agent, server, session, message)
+        upstream = self._upstream(agent.name, server, session, message)
 
         async def work(left: asyncio.Future[None]) -> None:
             request = Request(
@@ -208,6 +212,21 @@ class Gateway:
         except (ApprovalsError, TimeoutError):
             logger.info("a session could not be ended")
 
+    def upstream_of(self, approval: Approval) -> ServerSide | None:
+        """The server for a call that no request waits for; None when the file has it no more.
+
+        Only clients of the era without sessions let a call go, so the request is one of that era.
+        """
+        server = self._rules.current.servers.get(approval.call.server)
+        if server is None:
+            return None
+        return self._upstream(
+            approval.call.agent,
+            server,
+            Session(id=None, protocol=LATEST_MODERN_VERSION),
+            OWN_MESSAGE,
+        )
+
     async def close(self) -> None:
         """Let go of sessions that were still to be ended."""
         tasks = list(self._ending.values())
@@ -216,12 +235,12 @@ class Gateway:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _upstream(
-        self, agent: AgentPrincipal, server: Server, session: Session, message: Message
+        self, agent: str, server: Server, session: Session, message: Message
     ) -> ServerSide:
         if isinstance(server, CommandServer):
             return StdioUpstream(
                 server=server,
-                agent=agent.name,
+                agent=agent,
                 session=session.id,
                 message=message,
                 processes=self._processes,
@@ -308,7 +327,7 @@ def _check_headers(scope: Scope, message: Message) -> None:
     method = text_header(scope, b"mcp-method")
     if method is not None and method != message.method:
         raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Method` is not the method of the body.")
-    member = NAME_BEARING_METHODS.get(message.method or "")
+    member = _NAMED_BY.get(message.method or "")
     if header(scope, b"mcp-name") is None or member is None:
         return
     named = message.params.get(member)

@@ -141,6 +141,11 @@ def unknown_tool(message: Message, tool: str) -> bytes:
 
 
 def refused(message: Message, refusal: Refusal) -> bytes:
+    """The response with a refusal."""
+    return result(message, refusal_result(refusal, modern=message.is_modern))
+
+
+def refusal_result(refusal: Refusal, *, modern: bool) -> dict[str, Json]:
     """A refusal as a tool result that the model reads, with machine data in `_meta`."""
     data = {
         "code": str(refusal.code),
@@ -156,6 +161,6 @@ def refused(message: Message, refusal: Refusal) -> bytes:
         "isError": True,
         "_meta": {META: {key: item for key, item in data.items() if item is not None}},
     }
-    if message.is_modern:
+    if modern:
         value["resultType"] = "complete"
-    return result(message, value)
+    return value

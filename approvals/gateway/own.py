@@ -10,20 +10,38 @@ from mcp_types import (
     CLIENT_INFO_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
+from mcp_types.version import LATEST_MODERN_VERSION
 
+from approvals import __version__
 from approvals.domain.strictjson import Json, canonical, parse, quoted
 from approvals.errors import Unavailable
+from approvals.gateway.messages import Message
 from approvals.ports import Answered, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from approvals.gateway.catalogue import Entry
-    from approvals.gateway.messages import Message
 
     Ask = Callable[["OwnRequest"], Awaitable[dict[str, Json] | None]]
 
 MAX_PAGES = 100
+
+
+OWN_MESSAGE = Message(
+    body={},
+    method="tools/call",
+    id=None,
+    has_id=False,
+    params={
+        "_meta": {
+            PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION,
+            CLIENT_INFO_META_KEY: {"name": "approvals", "version": __version__},
+            CLIENT_CAPABILITIES_META_KEY: {},
+        }
+    },
+)
+"""What stands for a client's request where the gateway sends on its own."""
 
 
 class OwnRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -160,20 +160,29 @@ class Gate:
         await self._store.drop_counters(before=self._clock.now() - COUNTERS_KEPT)
 
     async def arrive(
-        self, call: Call, verdict: Verdict, *, idempotency_key: str | None = None
+        self,
+        call: Call,
+        verdict: Verdict,
+        *,
+        idempotency_key: str | None = None,
+        detached: bool = False,
     ) -> Arrival:
         """Take a judged call through the list; every answer is already in the database.
+
+        `detached`: if it is parked, then without a request that has to wait for it.
 
         Raises IdempotencyMismatch, and StoreFailure errors, after which nothing may be sent.
         """
         with self._tracer.span(Step.GATE) as span:
             span.call(call)
-            arrival = await self._arrive(call, verdict, idempotency_key)
+            arrival = await self._arrive(call, verdict, idempotency_key, detached=detached)
             if not isinstance(arrival, Allowed) and arrival.approval is not None:
                 span.approval(arrival.approval)
             return arrival
 
-    async def _arrive(self, call: Call, verdict: Verdict, idempotency_key: str | None) -> Arrival:
+    async def _arrive(
+        self, call: Call, verdict: Verdict, idempotency_key: str | None, *, detached: bool
+    ) -> Arrival:
         identities = self._identities(call, idempotency_key)
         for _ in range(TRIES):
             last = await self._store.latest(identities)
@@ -185,7 +194,9 @@ class Gate:
             if verdict.requirement is None:
                 arrival = await self._unparked(call, verdict)
             else:
-                arrival = await self._park(call, verdict, identities, idempotency_key, last)
+                arrival = await self._park(
+                    call, verdict, identities, idempotency_key, last, detached=detached
+                )
             if arrival is not None:
                 return arrival
             verdict = self.judge(call)
@@ -296,13 +307,15 @@ class Gate:
         identities: Sequence[str],
         idempotency_key: str | None,
         last: Approval | None,
+        *,
+        detached: bool,
     ) -> Arrival | None:
         if refused := await self._limited(call, verdict):
             return refused
         earlier = await self._earlier_run(identities) if last else None
         approval, hashes = self._new(call, verdict, identities[0], idempotency_key, earlier)
         parking = machine.park(
-            approval,
+            replace(approval, detached=detached),
             event_id=self._ids.event(),
             max_pending=self._rules.current.max_pending(call.agent),
             hidden=hashes,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from approvals.service.audit import Audit
     from approvals.service.caller import CallerReleases
     from approvals.service.delivery import Deliveries
+    from approvals.service.detached import Detached
     from approvals.service.freezes import Freezes
     from approvals.service.gate import Gate
     from approvals.service.identity import Identity
@@ -39,6 +40,7 @@ class Services:
     freezes: Freezes
     liveness: Liveness
     deliveries: Deliveries
+    detached: Detached
     audit: Audit
     retention: Retention
     overview: Overview

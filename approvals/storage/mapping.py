@@ -96,6 +96,7 @@ def changing_columns(approval: Approval) -> dict[str, object]:
         "due_at": approval.due_at,
         "reminded": approval.reminded,
         "escalated_at": approval.escalated_at,
+        "detached": approval.detached or None,
         "channels": canonical(approval.channels),
         "head_seq": approval.head.seq,
         "head_hash": approval.head.hash,
@@ -251,6 +252,7 @@ def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
         hidden=tuple(cast("list[str]", _json(row["hidden"]))),
         reminded=row["reminded"],
         escalated_at=row["escalated_at"],
+        detached=bool(row["detached"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         earlier_run=EarlierRun(status=ReleaseStatus(earlier), at=_moment(row, "earlier_at"))
@@ -328,6 +330,7 @@ CHANGING_COLUMNS = frozenset(
         "due_at",
         "reminded",
         "escalated_at",
+        "detached",
         "channels",
         "head_seq",
         "head_hash",

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from approvals.domain.call import Executor
 from approvals.storage.tables import (
+    TO_SEND,
     ApprovalRow,
     EventRow,
     FreezeRow,
@@ -122,6 +123,9 @@ OVERDUE_PENDING = _due(PENDING, APPROVALS.c.expires_at)
 
 OVERDUE_APPROVED = _due(sa.text("status = 'approved'"), APPROVALS.c.use_by)
 """Approved and not used in time, oldest first."""
+
+DETACHED = _due(sa.text(TO_SEND), APPROVALS.c.use_from)
+"""Approved, detached and to be sent by now, oldest first."""
 
 UNREPORTED = _due(SENT, APPROVALS.c.report_by)
 """Sent by programs that had to report by now, oldest first."""

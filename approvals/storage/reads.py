@@ -123,6 +123,9 @@ class Reads(AuditReads):
         pending = await self._approvals(queries.OVERDUE_PENDING, values)
         return pending + await self._approvals(queries.OVERDUE_APPROVED, values)
 
+    async def detached(self, *, now: datetime, limit: int) -> Sequence[Approval]:
+        return await self._approvals(queries.DETACHED, {"now": now, "limit": limit})
+
     async def being_sent(self, *, limit: int) -> Sequence[Approval]:
         return await self._approvals(queries.BEING_SENT, {"limit": limit})
 

@@ -90,6 +90,10 @@ class Table(SQLModel):
     )
 
 
+TO_SEND = "status = 'approved' and detached"
+"""Approved, and sent by the service: no request has to wait for it."""
+
+
 class ApprovalRow(Table, table=True):
     """One parked call. `open_identity` is its identity while it has not ended, then null; `erased`
     the keyed hash of arguments that are no longer kept."""
@@ -103,6 +107,7 @@ class ApprovalRow(Table, table=True):
         partial("ix_approvals_approved_use_by", "use_by", where="status = 'approved'"),
         partial("ix_approvals_sent_created_at", "created_at", where="release_status = 'sent'"),
         partial("ix_approvals_due_at", "due_at", where="due_at is not null"),
+        partial("ix_approvals_to_send_use_from", "use_from", where=TO_SEND),
         partial("ix_approvals_kept_created_at", "created_at", where="erased is null"),
     )
 
@@ -160,6 +165,7 @@ class ApprovalRow(Table, table=True):
     result_hash: str | None = None
     result_size: int | None = None
     erased: str | None = None
+    detached: bool | None = None
     head_seq: int
     head_hash: str
 

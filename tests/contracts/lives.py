@@ -172,6 +172,7 @@ class Lives:
         executor: Executor = Executor.GATEWAY,
         key: str | None = None,
         arguments: dict[str, Json] | None = None,
+        detached: bool = False,
         **more: Any,
     ) -> Approval:
         """bot asks, and it is parked."""
@@ -186,7 +187,9 @@ class Lives:
             argument_order=tuple(given),
             **more,
         )
-        arrival = await self.gate.arrive(call, self.gate.judge(call), idempotency_key=key)
+        arrival = await self.gate.arrive(
+            call, self.gate.judge(call), idempotency_key=key, detached=detached
+        )
         assert isinstance(arrival, Held), arrival
         return arrival.approval
 
@@ -300,6 +303,7 @@ class Lives:
 
     async def _now(self) -> None:
         await self.asked("pending", "delete_it", definition=DEFINITION)
+        await self.asked("task", detached=True)
         await self.asked("secret", arguments={"password": "hunter2", "note": {"to": "bob"}})
         await self.asked("keyed", key="idem-1", executor=Executor.CALLER)
         await self.said(await self.asked("half", "two"), Answer.APPROVE, reason="Fine.")

@@ -328,6 +328,22 @@ class StoreContract:
         found = await store.overdue(now=approved.state.use_by, limit=10)
         assert {one.id for one in found} == {soon.id, approved.id}
 
+    async def test_what_is_approved_and_detached_is_found_from_the_moment_it_may_be_sent(
+        self, store: Engine
+    ) -> None:
+        await applied(store, approving(await parked(store)))  # a request has to wait for it
+        made = await parked(store)
+        await applied(store, machine.detach(made, now=now(), event_id=IDS.event()))
+        pending = await store.approval(made.id)
+        assert pending is not None
+        assert pending.detached
+        assert await store.detached(now=now(), limit=10) == []
+        ready = await applied(store, approving(pending))
+        assert isinstance(ready.state, Approved)
+        assert await store.detached(now=ready.state.use_from - SOON, limit=10) == []
+        [found] = await store.detached(now=ready.state.use_from, limit=10)
+        assert found == ready
+
     async def test_the_backlog_is_what_is_pending_and_when_the_first_of_it_was_parked(
         self, store: Engine
     ) -> None:

@@ -266,3 +266,22 @@ def test_an_approval_is_open_until_its_outcome_is_known() -> None:
     assert not decided(Answer.DENY).after.is_open
     lost = machine.lose(sent().after, now=LATER, event_id="evt_3").after
     assert not lost.is_open
+
+
+def test_what_waits_to_be_decided_or_sent_may_be_detached_once() -> None:
+    asked = approval()
+    step = machine.detach(asked, now=NOON, event_id="evt_1")
+    assert (step.after.detached, step.after.state, step.after.version) == (True, Pending(), 2)
+    assert step.valid_until == asked.expires_at
+    assert (step.event.fact.type, step.event.fact.actor) == ("detached", "agent:trader-bot")
+    with pytest.raises(IllegalTransition):
+        machine.detach(step.after, now=NOON, event_id="evt_2")
+    allowed = decided().after
+    assert isinstance(allowed.state, Approved)
+    step = machine.detach(allowed, now=LATER, event_id="evt_2")
+    assert (step.after.detached, step.after.state) == (True, allowed.state)
+    assert step.valid_until == allowed.state.use_by
+    with pytest.raises(IllegalTransition):
+        machine.detach(sent().after, now=LATER, event_id="evt_3")
+    with pytest.raises(IllegalTransition):
+        machine.detach(decided(Answer.DENY).after, now=LATER, event_id="evt_2")

@@ -82,6 +82,7 @@ OF_THE_APPROVAL: dict[str, object] = {
     "hidden": ("/secret",),
     "reminded": 1,
     "escalated_at": NOON,
+    "detached": True,
 }
 OF_THE_CALL: dict[str, object] = {
     "executor": Executor.CALLER,

@@ -1,0 +1,241 @@
+"""`tools/call`: judged, held as its client can wait, released once, or refused in words."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.domain.call import Call, Executor, canonical_arguments
+from approvals.domain.policy.model import Ruling
+from approvals.domain.refused import (
+    Refusal,
+    answer_lost,
+    invalid_arguments,
+    unavailable,
+)
+from approvals.domain.strictjson import Json, canonical
+from approvals.errors import InvalidArguments, Overloaded, StoreFailure, Unavailable
+from approvals.gateway import messages, schema, tasks
+from approvals.gateway.catalogue import SessionLost
+from approvals.gateway.messages import BadMessage
+from approvals.gateway.request import Reply, Request, through
+from approvals.gateway.upstream import AnswerLost
+from approvals.service.fields import fields
+from approvals.service.gate import Allowed, Held, Refused, Undelivered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from approvals.domain.states import Approval
+    from approvals.gateway.cancelling import Cancelling
+    from approvals.gateway.catalogue import Tool
+    from approvals.gateway.hold import Ended, Hold
+    from approvals.gateway.response import Client
+    from approvals.gateway.tasks import Tasks
+    from approvals.gateway.waits import Wait, Waits
+    from approvals.service.detached import Detached
+    from approvals.service.gate import Arrival, Gate
+    from approvals.service.release import Releases
+
+logger = logging.getLogger(__name__)
+
+TRIES = 5
+MAX_NAME = 200
+MAX_JUSTIFICATION = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Misfit:
+    """The arguments do not fit the tool's schema."""
+
+    refusal: Refusal
+
+
+class Calls:
+    """Takes one call through the gate and through its wait."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        hold: Hold,
+        waits: Waits,
+        tasks: Tasks,
+        detached: Detached,
+        cancelling: Cancelling,
+        releases: Releases,
+    ) -> None:
+        self._gate = gate
+        self._hold = hold
+        self._waits = waits
+        self._tasks = tasks
+        self._detached = detached
+        self._cancelling = cancelling
+        self._releases = releases
+
+    async def handle(self, request: Request, client: Client) -> Reply | None:
+        """A Reply, or None when the server's own answer was passed on to the client."""
+        name = request.message.params.get("name")
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+            raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
+        try:
+            return await self._called(request, name, client)
+        except SessionLost:
+            raise
+        except (StoreFailure, InvalidArguments) as error:
+            return _refusal(request, _cannot(error))
+
+    async def _called(self, request: Request, name: str, client: Client) -> Reply | None:
+        wait = self._waits.of(
+            request.message,
+            agent=request.agent.name,
+            server=request.server.name,
+            streams=request.streams,
+        )
+        as_task = tasks.are_declared(request.message)
+        for _ in range(TRIES):
+            match await self._judged(request, name, detached=as_task):
+                case Allowed() as allowed:
+                    return await self._run(request, name, allowed, client)
+                case None:
+                    return Reply(body=messages.unknown_tool(request.message, name))
+                case Refused(refusal=refusal) | _Misfit(refusal=refusal):
+                    return _refusal(request, refusal)
+                case Held(approval=approval):
+                    if as_task:
+                        return await self._as_task(request, approval)
+                    return await self._held(request, approval, wait, client)
+                case Undelivered(approval=approval):
+                    ended = await self._hold.outcome(approval)
+                    if not ended.has_outcome or await self._is_first(request, approval):
+                        return _ended(request, ended)
+        raise Overloaded("The same call is asked by too many at once.")
+
+    async def _as_task(self, request: Request, approval: Approval) -> Reply:
+        """The client goes on without waiting."""
+        approval = await self._detached.detach(approval)
+        return Reply(body=self._tasks.created(request.message, approval))
+
+    async def _held(
+        self, request: Request, approval: Approval, wait: Wait, client: Client
+    ) -> Reply:
+        with self._cancelling.known(request, approval):
+            async with self._waits.telling(wait, approval, client):
+                ended = await self._hold.until_ended(
+                    approval,
+                    request.upstream,
+                    within=wait.within,
+                    left=request.left,
+                    still=request.still,
+                )
+        if ended.time_is_over and wait.goes_on:
+            agent, server = request.agent.name, request.server.name
+            return Reply(
+                body=self._waits.next_leg(request.message, wait, agent=agent, server=server)
+            )
+        await self._hand_over(request, ended)
+        return _ended(request, ended)
+
+    async def _run(
+        self, request: Request, name: str, allowed: Allowed, client: Client
+    ) -> Reply | None:
+        """Pass an allowed call on. What it took of a limit is free again if it did not go out."""
+        try:
+            await through(request, client, await _routed(request, name))
+        except AnswerLost:
+            return _refusal(request, answer_lost())
+        except Unavailable:
+            await self._gate.not_sent(allowed)
+            raise
+        return None
+
+    async def _is_first(self, request: Request, approval: Approval) -> bool:
+        """Whether this client is the one that gets the outcome; in doubt it is."""
+        try:
+            return await self._releases.hand_over(approval, request.left)
+        except StoreFailure:
+            logger.exception(
+                "the outcome of %s may be given again", approval.id, extra=fields(approval)
+            )
+            return True
+
+    async def _hand_over(self, request: Request, ended: Ended) -> None:
+        """Whoever waited gets the outcome, whether or not it could be noted that it was given."""
+        if ended.has_outcome:
+            await self._is_first(request, ended.approval)
+
+    async def _judged(
+        self, request: Request, name: str, *, detached: bool
+    ) -> Arrival | _Misfit | None:
+        """The gate's answer; None: for this agent there is no such tool, hidden or not."""
+        agent, server = request.agent.name, request.server.name
+        tool = None
+        if not self._gate.hides(agent, server, name):
+            tool = await request.upstream.tool(name)
+        if tool is None:
+            await self._gate.unknown_tool(agent, server, name)
+            return None
+        call = _call(request, name, tool=tool)
+        verdict = self._gate.judge(call)
+        if verdict.ruling is Ruling.REQUIRE_APPROVAL:
+            why = schema.why_not(call.arguments, tool.input_schema)
+            if why is not None:
+                return _Misfit(refusal=invalid_arguments(why))
+        return await self._gate.arrive(call, verdict, detached=detached)
+
+
+async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
+    """The headers of a call, those that repeat arguments made from the arguments themselves: what
+    was judged is the body."""
+    made = await request.upstream.tool_headers(name, canonical(_arguments(request)))
+    kept = [(key, value) for key, value in request.headers if key.decode() not in made]
+    return [*kept, *((key.encode(), value.encode("latin-1")) for key, value in made.items())]
+
+
+def _call(request: Request, name: str, *, tool: Tool) -> Call:
+    said = request.message.meta.get(messages.JUSTIFICATION)
+    if isinstance(said, str) and (len(said) > MAX_JUSTIFICATION or "\0" in said):
+        raise InvalidArguments(f"A justification has at most {MAX_JUSTIFICATION} characters.")
+    arguments = _arguments(request)
+    return Call(
+        executor=Executor.GATEWAY,
+        server=request.server.name,
+        tool=name,
+        arguments=canonical_arguments(arguments),
+        agent=request.agent.name,
+        owner=request.agent.owner,
+        session=request.session,
+        definition=tool.definition,
+        justification=said if isinstance(said, str) else None,
+        argument_order=tuple(arguments),
+    )
+
+
+def _arguments(request: Request) -> dict[str, Json]:
+    arguments = request.message.params.get("arguments", {})
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, dict):
+        raise InvalidArguments("The arguments of a call are a JSON object.")
+    return arguments
+
+
+def _cannot(error: StoreFailure | InvalidArguments) -> Refusal:
+    if isinstance(error, InvalidArguments):
+        return invalid_arguments(str(error))
+    return unavailable(str(error))
+
+
+def _refusal(request: Request, refusal: Refusal) -> Reply:
+    return Reply(body=messages.refused(request.message, refusal))
+
+
+def _ended(request: Request, ended: Ended) -> Reply:
+    answer = ended.answer
+    if answer is not None and answer.error is not None:
+        return Reply(body=messages.error_body(request.message.id, answer.error))
+    if answer is not None:
+        return Reply(body=messages.result(request.message, answer.result))
+    assert ended.refusal is not None  # noqa: S101 (Ended carries one or the other)
+    return Reply(body=messages.refused(request.message, ended.refusal))
