@@ -38,6 +38,7 @@ check: setup  ## What CI runs: style, types, rooms, migrations, locks, docs, tes
 	@$(BIN)/coverage report --format total | sed 's/$$/ % of all code is covered/'
 
 bench: setup  ## Print what is measured, and write bench/results.json
+	@./scripts/bootstrap.sh bench
 	@PEER=$(PEER) $(BIN)/python -m bench $(ROWS)
 
 format: setup  ## Put the code into shape

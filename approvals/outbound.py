@@ -1,7 +1,8 @@
 """Every URL the service fetches goes through here: resolved, checked, connected as checked.
 
 The name is resolved once and the connection made to an address that was looked at, with Host and
-SNI kept, so that a second answer of the name server cannot lead elsewhere. There are no redirects,
+SNI kept, so that a second answer of the name server cannot lead elsewhere; each socket is made for
+an address that was looked at. There are no redirects,
 no proxies and no environment in it (CHANNELS.md, "outbound.py").
 """
 
@@ -15,19 +16,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpcore2
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from approvals.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import timedelta
+
+    from aiohttp import AddrInfoType
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of one answer that are read into memory."""
 
+MAX_CONNECTIONS = 1000
+KEPT = 2.0
+"""Seconds that an idle connection is kept: less than servers keep theirs (uvicorn: 5)."""
+WHOLE = 256 * 1024
+"""Bytes of a request that are written at once."""
+PIECE = 64 * 1024
+IPV6 = 6
+
+_UNREACHED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    ValueError,  # a header that cannot be written
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.ip_network("::/96")
@@ -42,8 +61,16 @@ _METADATA = frozenset(
 )
 
 
-class Blocked(Exception):
+class Unreached(Exception):
+    """Not one byte of the request left this machine."""
+
+
+class Blocked(Unreached):
     """The address may never be reached from here."""
+
+
+class Broken(Exception):
+    """The connection failed, or what came is no HTTP: the request may have been acted on."""
 
 
 class AnswerTooLarge(Exception):
@@ -73,7 +100,7 @@ class Answer:
 
 
 class Outbound:
-    """One pool of guarded connections.
+    """One pool of guarded connections; made where the loop runs that uses it.
 
     `allow_private`: private and loopback addresses may be reached, because the file names them.
     `keep_alive`: connections are reused; without it each request has one of its own, so that a
@@ -83,12 +110,22 @@ class Outbound:
     def __init__(
         self, *, allow_private: bool, connect_timeout: timedelta, keep_alive: bool = True
     ) -> None:
-        self._connect_timeout = connect_timeout.total_seconds()
-        self._pool = httpcore2.AsyncConnectionPool(
-            max_connections=1000,
-            max_keepalive_connections=100 if keep_alive else 0,
-            keepalive_expiry=2.0,  # sooner than servers close them (uvicorn: 5 s)
-            network_backend=_GuardedBackend(allow_private=allow_private),
+        self._guard = _Guard(allow_private=allow_private)
+        seconds = connect_timeout.total_seconds()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS,
+                force_close=not keep_alive,
+                keepalive_timeout=KEPT if keep_alive else None,
+                resolver=self._guard,
+                socket_factory=self._guard.socket,
+                use_dns_cache=False,
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, connect=seconds + 10, sock_connect=seconds),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            auto_decompress=False,
+            trust_env=False,
         )
 
     @asynccontextmanager
@@ -102,25 +139,58 @@ class Outbound:
     ) -> AsyncIterator[Answer]:
         """Send one request; never follows a redirect, never sends twice.
 
-        Raises Blocked or httpcore2.ConnectError/ConnectTimeout before anything was sent, other
-        httpcore2 errors after. The caller sets the deadline around it.
+        Raises Unreached before anything was sent, Broken after. The caller sets the deadline
+        around it.
         """
-        length = [(b"content-length", str(len(body)).encode())] if body else []
-        async with self._pool.stream(
-            method,
-            url,
-            headers=[(b"host", _host(url)), *headers, *length],
-            content=body or None,
-            extensions={"timeout": {"connect": self._connect_timeout, "pool": 10.0}},
-        ) as response:
-            yield Answer(
+        response = await self._sent(method, url, headers, body)
+        async with response:
+            answer = Answer(
                 status=response.status,
-                headers=tuple((name.lower(), value) for name, value in response.headers),
-                chunks=response.aiter_stream(),
+                headers=tuple((name.lower(), value) for name, value in response.raw_headers),
+                chunks=response.content.iter_any(),
             )
+            try:
+                yield answer
+            except (aiohttp.ClientError, ConnectionError) as error:  # of reading the body
+                raise Broken(type(error).__name__) from error
+
+    async def _sent(
+        self, method: str, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.request(
+                method,
+                URL(url, encoded=True),  # as it stands in the file
+                headers=_as_text(headers, body),
+                data=_data(body),
+                allow_redirects=False,
+            )
+        except _UNREACHED as error:
+            raise Unreached(type(error).__name__) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(type(error).__name__) from error
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        await self._session.close()
+
+
+def _as_text(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> list[tuple[str, str]]:
+    """Raises Unreached for what is no ASCII: it could not be written as it is."""
+    try:
+        said = [(name.decode("ascii"), value.decode("ascii")) for name, value in headers]
+    except UnicodeDecodeError as error:
+        raise Unreached("a header is not ASCII") from error
+    return [*said, ("content-length", str(len(body)))] if len(body) > WHOLE else said
+
+
+def _data(body: bytes) -> bytes | AsyncIterator[bytes] | None:
+    """A large body in pieces: written at once it would hold up everybody else."""
+    return (body or None) if len(body) <= WHOLE else _pieces(body)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
 
 
 def check_url(url: str) -> str:
@@ -170,45 +240,53 @@ def check_address(address: Address, *, allow_private: bool) -> None:
         raise Blocked("private and loopback addresses are not allowed here")
 
 
-class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects only to addresses that passed the check."""
+class _Guard(AbstractResolver):
+    """Resolves names, and lets no socket be made for an address that may not be reached.
+
+    A name of which one address may not be reached is not reached at all. Hosts that are addresses
+    themselves are never resolved, so the socket is the place where nothing gets by.
+    """
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
-        self._plain = httpcore2.AnyIOBackend()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 (the interface says so)
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        addresses = await _resolve(host, port)
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError("the name cannot be resolved") from error
+        addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
-            check_address(address, allow_private=self._allow_private)
-        failure: Exception = httpcore2.ConnectError("the name has no address")
-        for address in addresses:
-            try:
-                return await self._plain.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-        raise failure
+            self._check(address)
+        return [_result(host, address, port) for address in addresses]
 
-    async def sleep(self, seconds: float) -> None:
-        await self._plain.sleep(seconds)
+    def socket(self, info: AddrInfoType) -> socket.socket:
+        """A socket for this address. Raises Blocked."""
+        family, kind, protocol, _, address = info
+        self._check(str(address[0]))
+        return socket.socket(family, kind, protocol)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _check(self, address: str) -> None:
+        plain = ipaddress.ip_address(address.partition("%")[0])
+        check_address(plain, allow_private=self._allow_private)
 
 
-async def _resolve(host: str, port: int) -> list[Address]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore2.ConnectError("the name cannot be resolved") from error
-    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    version = ipaddress.ip_address(address.partition("%")[0]).version
+    return ResolveResult(
+        hostname=host,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if version == IPV6 else socket.AF_INET,
+        proto=0,
+        flags=socket.AI_NUMERICHOST,
+    )
 
 
 def _embedded(address: Address) -> Address:
@@ -226,7 +304,3 @@ def _embedded(address: Address) -> Address:
 
 def _is_reserved(address: Address) -> bool:
     return (address.is_reserved or address.is_unspecified) and not address.is_loopback
-
-
-def _host(url: str) -> bytes:
-    return urlsplit(url).netloc.encode("ascii")

@@ -2,8 +2,8 @@
 
 Figures are medians of rounds on this machine, each beside its reference in the same run; `must` is
 the bound of the design. What is not measured yet has no row. Names choose rows:
-`make bench ROWS="P9 rates"`; `rates` are P1, P2, P3, P6, P7 and P14. `PEER=adapter.py,URL` puts
-another service beside ours (`peer.py`).
+`make bench ROWS="P9 rates"`; `rates` are P1, P2, P3, P6, P7 and P14, `through` are P10 and P11.
+`PEER=adapter.py,URL` puts another service beside ours (`peer.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import deadlines, memory, policy, rates
+from bench import deadlines, memory, policy, rates, through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ PARTS = {
     "P8": memory.rows,
     "P9": deadlines.rows,
     "rates": rates.rows,
+    "through": through.rows,
 }
 
 

@@ -6,7 +6,8 @@ export UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1
 compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header"
 $compile pyproject.toml -o requirements.lock
 $compile pyproject.toml --group dev -o requirements-dev.lock
-if grep -l '://' requirements.lock requirements-dev.lock; then
+$compile --group bench -o requirements-bench.lock
+if grep -l '://' requirements.lock requirements-dev.lock requirements-bench.lock; then
     echo "a lock file names a host" >&2
     exit 1
 fi

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import httpcore2
 from mcp.shared.inbound import (
     encode_header_value,
     find_invalid_x_mcp_header,
@@ -24,7 +23,7 @@ from approvals.gateway import sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.own import answered, call_request, cancellation, read_tools, response_to
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
-from approvals.outbound import AnswerTooLarge, Blocked
+from approvals.outbound import AnswerTooLarge, Broken, Unreached
 from approvals.ports import NotSent, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ HTTP_NOT_FOUND = 404
 logger = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = timedelta(seconds=2)
-_NOT_SENT = (Blocked, httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.PoolTimeout)
-_FAILED = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,15 +131,13 @@ class HttpUpstream:
             with self._busy.sending(self._where):
                 async with asyncio.timeout(self._timeout):
                     return await self._send(prepared)
-        except _NOT_SENT:
+        except Unreached:
             return NotSent(why="the server could not be reached")
-        except httpcore2.LocalProtocolError:
-            return NotSent(why="the request could not be written")
         except TimeoutError:
             await self.unwanted()
             return Unanswered(why="the server did not answer in time")
-        except _FAILED as error:
-            return Unanswered(why=f"the connection failed ({type(error).__name__})")
+        except Broken as error:
+            return Unanswered(why=f"the connection failed ({error})")
         except (InvalidJson, AnswerTooLarge):
             return Unanswered(why="the answer could not be read")
 
@@ -160,7 +155,7 @@ class HttpUpstream:
                 ) as answer,
             ):
                 logger.debug("the server was told that nobody waits: %d", answer.status)
-        except (*_NOT_SENT, *_FAILED, TimeoutError):
+        except (Unreached, Broken, TimeoutError):
             logger.info("server %s could not be told that nobody waits", self._server.name)
 
     @asynccontextmanager
@@ -173,9 +168,9 @@ class HttpUpstream:
                 method, self._server.url, headers=[*headers, *self._credentials()], body=body
             ) as answer:
                 yield answer
-        except _NOT_SENT as error:
+        except Unreached as error:
             raise Unavailable("The server behind the gateway cannot be reached.") from error
-        except _FAILED as error:
+        except Broken as error:
             raise AnswerLost("The connection to the server behind the gateway broke.") from error
 
     async def _send(self, prepared: _Prepared) -> SendOutcome:
@@ -215,9 +210,9 @@ class HttpUpstream:
             async with asyncio.timeout(min(self._timeout, LIST_TIMEOUT.total_seconds())):
                 try:
                     return await self._read_pages()
-                except (httpcore2.NetworkError, httpcore2.RemoteProtocolError):
+                except Broken:
                     return await self._read_pages()  # a list may be asked for twice
-        except (*_NOT_SENT, *_FAILED, TimeoutError) as error:
+        except (Unreached, Broken, TimeoutError) as error:
             raise Silent("The server does not give its tool list.") from error
         except (InvalidJson, AnswerTooLarge) as error:
             raise Unavailable("The server's tool list cannot be read.") from error

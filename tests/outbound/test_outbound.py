@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import httpcore2
 import pytest
 
 from approvals.errors import InvalidInput
@@ -15,6 +17,7 @@ from approvals.outbound import (
     AnswerTooLarge,
     Blocked,
     Outbound,
+    Unreached,
     check_address,
     check_url,
 )
@@ -106,7 +109,7 @@ def test_urls_that_are_tricks_are_refused(url: str) -> None:
 )
 async def test_spellings_of_inner_addresses_are_blocked_after_resolving(host: str) -> None:
     outbound = Outbound(allow_private=False, connect_timeout=SECOND)
-    with pytest.raises((Blocked, httpcore2.ConnectError)):
+    with pytest.raises(Unreached):
         async with outbound.request("GET", f"http://{host}:9/", headers=[]):
             pass
     await outbound.close()
@@ -173,5 +176,84 @@ async def test_an_answer_past_its_limit_is_not_read_into_memory() -> None:
         async with outbound.request("GET", f"http://127.0.0.1:{port}/", headers=[]) as answer:
             await answer.body()
     await outbound.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_an_address_that_needs_no_resolving_is_looked_at_too() -> None:
+    outbound = Outbound(allow_private=False, connect_timeout=SECOND)
+    for host in ("127.0.0.1", "[::ffff:127.0.0.1]", "169.254.169.254", "[fd00:ec2::254]"):
+        with pytest.raises(Blocked):
+            async with outbound.request("GET", f"http://{host}:9/", headers=[]):
+                pass
+    await outbound.close()
+
+
+async def test_what_fails_in_the_reader_of_an_answer_is_not_called_unreached() -> None:
+    """A ValueError of the caller after the request went out must not read as "not sent"."""
+    async with _answering() as (url, _):
+        outbound = Outbound(allow_private=True, connect_timeout=SECOND)
+        with pytest.raises(ValueError, match="theirs"):
+            async with outbound.request("POST", url, headers=[], body=b"{}"):
+                raise ValueError("theirs")
+        await outbound.close()
+
+
+@pytest.mark.parametrize("size", [1, 200_000, 2 * 1024 * 1024])
+async def test_a_body_of_any_size_arrives_whole_with_its_length(size: int) -> None:
+    async with _answering() as (url, heard):
+        outbound = Outbound(allow_private=True, connect_timeout=SECOND)
+        async with outbound.request("POST", url, headers=[], body=b"x" * size) as answer:
+            assert await answer.body() == b"ok"
+        await outbound.close()
+    head, _, body = heard[0].partition(b"\r\n\r\n")
+    assert body == b"x" * size
+    assert f"content-length: {size}".encode() in head.lower()
+    assert b"chunked" not in head.lower()
+
+
+async def test_a_header_that_is_no_ascii_is_not_sent() -> None:
+    async with _answering() as (url, heard):
+        outbound = Outbound(allow_private=True, connect_timeout=SECOND)
+        for value in ("\u00e9".encode(), b"a\r\nb: c"):
+            with pytest.raises(Unreached):
+                async with outbound.request("POST", url, headers=[(b"a", value)], body=b"x"):
+                    pass
+        await outbound.close()
+    assert heard == [] or all(not one for one in heard)
+
+
+async def test_only_the_headers_that_were_given_are_sent() -> None:
+    async with _answering() as (url, heard):
+        outbound = Outbound(allow_private=True, connect_timeout=SECOND)
+        given = [(b"content-type", b"application/json"), (b"mcp-method", b"tools/call")]
+        async with outbound.request("POST", url, headers=given, body=b"{}"):
+            pass
+        await outbound.close()
+    names = {line.split(b":")[0].lower() for line in heard[0].split(b"\r\n\r\n")[0].split(b"\r\n")}
+    sent = {b"host", b"content-type", b"mcp-method", b"content-length"}
+    assert {name for name in names if b" " not in name} == sent
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that says ok, and what it heard of each request, byte for byte."""
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(b"")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(re.search(rb"content-length: (\d+)", head.lower())[1])  # type: ignore[index]
+            heard[-1] = head + await reader.readexactly(length)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1 << 22)
+    port = server.sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/", heard
     server.close()
     await server.wait_closed()
