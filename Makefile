@@ -6,7 +6,7 @@ DEMO ?=
 ROWS ?=
 PEER ?=
 
-.PHONY: help setup demo run test test-all check bench format lock
+.PHONY: help setup demo run test test-all conformance check bench format lock
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,8 +23,13 @@ run: setup  ## Run the service with approvals.yaml of this folder
 test: setup  ## Everything that needs no system package
 	@$(PYTEST)
 
-test-all: setup  ## All tests, also the long sweeps
+test-all: setup  ## All tests, also the long sweeps and those with Node.js
+	@./scripts/node.sh
 	@$(PYTEST) --long
+
+conformance: setup  ## The official MCP suite, direct and through the gateway
+	@./scripts/node.sh
+	@$(BIN)/python -m pytest -q --long -rA tests/conformance
 
 check: setup  ## What CI runs: style, types, rooms, migrations, locks, docs, tests
 	@$(BIN)/ruff check .

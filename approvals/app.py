@@ -26,6 +26,7 @@ from approvals.gateway.calls import Calls
 from approvals.gateway.cancelling import Cancelling
 from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
+from approvals.gateway.gateway_tools import GatewayTools
 from approvals.gateway.hold import Hold
 from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
@@ -295,16 +296,26 @@ def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience)
         hold=hold,
         rules=services.rules,
     )
+    gateway_tools = GatewayTools(
+        store=services.store, approvals=services.approvals, rules=services.rules
+    )
     calls = Calls(
         gate=services.gate,
         hold=hold,
+        gateway_tools=gateway_tools,
         waits=Waits(rules=services.rules, keyring=keyring, patience=patience),
         tasks=tasks,
         detached=services.detached,
         cancelling=cancelling,
         releases=services.releases,
     )
-    return Relay(gate=services.gate, calls=calls, tasks=tasks, cancelling=cancelling)
+    return Relay(
+        gate=services.gate,
+        calls=calls,
+        tasks=tasks,
+        gateway_tools=gateway_tools,
+        cancelling=cancelling,
+    )
 
 
 def create_app(

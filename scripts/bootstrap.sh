@@ -1,6 +1,7 @@
 #!/bin/sh
-# Make .venv with exactly the locked packages and this project in it, or with the argument `bench`
-# .venv-bench, with what the bench measures beside ours. Safe to run again.
+# Make .venv with exactly the locked packages and this project in it. With the argument `bench` it is
+# .venv-bench, with what the bench measures beside ours, with `node` .venv-node, with Node.js for
+# clients and servers that are no Python. Safe to run again.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -11,9 +12,9 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 fi
 venv=.venv
 lock=requirements-dev.lock
-if [ "${1:-}" = bench ]; then
-    venv=.venv-bench
-    lock=requirements-bench.lock
+if [ "$#" -gt 0 ]; then
+    venv=.venv-$1
+    lock=requirements-$1.lock
 fi
 stamp=$venv/.bootstrapped
 want=$(cat "$lock" pyproject.toml scripts/bootstrap.sh | cksum)

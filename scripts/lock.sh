@@ -7,7 +7,8 @@ compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.11 --ge
 $compile pyproject.toml -o requirements.lock
 $compile pyproject.toml --group dev -o requirements-dev.lock
 $compile --group bench -o requirements-bench.lock
-if grep -l '://' requirements.lock requirements-dev.lock requirements-bench.lock; then
+$compile --group node -o requirements-node.lock
+if grep -l '://' requirements*.lock; then
     echo "a lock file names a host" >&2
     exit 1
 fi

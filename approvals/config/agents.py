@@ -28,7 +28,6 @@ def read_agent(
 ) -> Agent:
     """One agent; `servers` are the names of all there are, also of those with a problem."""
     place.only(_KEYS)
-    place.child("gateway_tools").flag()
     labels = place.child("labels").members()
     return Agent(
         name=name,
@@ -37,6 +36,7 @@ def read_agent(
         labels={label: text for label, at in labels if (text := at.text()) is not None},
         hold=_hold(place.child("hold")),
         max_pending=_max_pending(place.child("max_pending")),
+        gateway_tools=bool(place.child("gateway_tools").flag()),
     )
 
 

@@ -35,15 +35,6 @@ class Missing:
         found = sorted(self.found, key=lambda one: order.get(one[0], len(order)))
         return tuple(dict.fromkeys(sentence for _, sentence in found))
 
-    def agents(self, places: Place) -> None:
-        for name, place in places.members():
-            asked = place.child("gateway_tools")
-            if asked.value is True:
-                self.add(
-                    asked.pointer,
-                    f"agents.{name} asks for gateway_tools, which this version cannot do yet",
-                )
-
     def approval(self, place: Place, settings: ApprovalSettings) -> None:
         for key in _asked(settings):
             self.add(

@@ -55,7 +55,7 @@ class Agent:
     """A caller, the servers it may use, and the person answerable for it.
 
     `hold` is the longest that one request of it waits; of its calls at most `max_pending` wait for
-    people at once.
+    people at once. `gateway_tools`: it may ask for a held call by its id.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Agent:
     labels: Mapping[str, str] = field(default_factory=dict)
     hold: timedelta = HOLD
     max_pending: int = MAX_PENDING
+    gateway_tools: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

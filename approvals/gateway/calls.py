@@ -16,7 +16,7 @@ from approvals.domain.refused import (
 )
 from approvals.domain.strictjson import Json, canonical
 from approvals.errors import InvalidArguments, Overloaded, StoreFailure, Unavailable
-from approvals.gateway import messages, schema, tasks
+from approvals.gateway import gateway_tools, messages, schema, tasks
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.request import Reply, Request, through
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from approvals.domain.states import Approval
     from approvals.gateway.cancelling import Cancelling
     from approvals.gateway.catalogue import Tool
+    from approvals.gateway.gateway_tools import GatewayTools
     from approvals.gateway.hold import Ended, Hold
     from approvals.gateway.response import Client
     from approvals.gateway.tasks import Tasks
@@ -62,6 +63,7 @@ class Calls:
         hold: Hold,
         waits: Waits,
         tasks: Tasks,
+        gateway_tools: GatewayTools,
         detached: Detached,
         cancelling: Cancelling,
         releases: Releases,
@@ -70,6 +72,7 @@ class Calls:
         self._hold = hold
         self._waits = waits
         self._tasks = tasks
+        self._gateway_tools = gateway_tools
         self._detached = detached
         self._cancelling = cancelling
         self._releases = releases
@@ -80,19 +83,33 @@ class Calls:
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
             raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
         try:
+            if name in gateway_tools.NAMES and self._gateway_tools.offered_to(request.agent.name):
+                return await self._gateway_tool(request, name, client)
             return await self._called(request, name, client)
         except SessionLost:
             raise
         except (StoreFailure, InvalidArguments) as error:
             return _refusal(request, _cannot(error))
 
-    async def _called(self, request: Request, name: str, client: Client) -> Reply | None:
-        wait = self._waits.of(
+    async def _gateway_tool(self, request: Request, name: str, client: Client) -> Reply:
+        agent, server = request.agent, request.server.name
+        approval = await self._gateway_tools.approval(_arguments(request), agent, server)
+        if name == gateway_tools.WAIT:
+            return await self._held(request, approval, self._wait(request), client)
+        status = self._gateway_tools.status(approval)
+        modern = {"resultType": "complete"} if request.message.is_modern else {}
+        return Reply(body=messages.result(request.message, {**status, **modern}))
+
+    def _wait(self, request: Request) -> Wait:
+        return self._waits.of(
             request.message,
             agent=request.agent.name,
             server=request.server.name,
             streams=request.streams,
         )
+
+    async def _called(self, request: Request, name: str, client: Client) -> Reply | None:
+        wait = self._wait(request)
         as_task = tasks.are_declared(request.message)
         for _ in range(TRIES):
             match await self._judged(request, name, detached=as_task):

@@ -16,14 +16,17 @@ from approvals.domain.refused import (
 )
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidJson, Unavailable
-from approvals.gateway import messages, sse, tasks
+from approvals.gateway import gateway_tools, messages, sse, tasks
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.request import Reply, Request, through
 from approvals.outbound import AnswerTooLarge
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from approvals.gateway.calls import Calls
     from approvals.gateway.cancelling import Cancelling
+    from approvals.gateway.gateway_tools import GatewayTools
     from approvals.gateway.response import Client
     from approvals.gateway.tasks import Tasks
     from approvals.outbound import Answer
@@ -77,11 +80,13 @@ class Relay:
         gate: Gate,
         calls: Calls,
         tasks: Tasks,
+        gateway_tools: GatewayTools,
         cancelling: Cancelling,
     ) -> None:
         self._gate = gate
         self._calls = calls
         self._tasks = tasks
+        self._gateway_tools = gateway_tools
         self._cancelling = cancelling
 
     async def handle(self, request: Request, client: Client) -> Reply | None:
@@ -103,7 +108,7 @@ class Relay:
                 return Reply(
                     body=await self._tasks.answer(message, request.agent, request.server.name)
                 )
-            case "tools/list" if self._hides_something(request):
+            case "tools/list" if self._changes_lists(request):
                 return await self._filtered_list(request)
         return await self._passed_on(request, client)
 
@@ -127,8 +132,10 @@ class Relay:
             or self._gate.other_methods(request.agent.name, request.server.name)
         )
 
-    def _hides_something(self, request: Request) -> bool:
-        return self._gate.hides_something(request.agent.name, request.server.name)
+    def _changes_lists(self, request: Request) -> bool:
+        agent = request.agent.name
+        hides = self._gate.hides_something(agent, request.server.name)
+        return hides or self._gateway_tools.offered_to(agent)
 
     async def _discovered(self, request: Request, client: Client) -> Reply | None:
         """What the server can do, and what is offered here."""
@@ -155,6 +162,9 @@ class Relay:
         if not isinstance(listed, dict) or not isinstance(tools := listed.get("tools"), list):
             return Reply(body=canonical({**found, "id": request.message.id}).encode())
         shown = [tool for tool in tools if not self._is_hidden(request, tool)]
+        if self._gateway_tools.offered_to(request.agent.name):
+            shown = [tool for tool in shown if not _is_named(tool, gateway_tools.NAMES)]
+            shown += [] if "cursor" in request.message.params else gateway_tools.TOOLS
         private = {"cacheScope": "private"} if request.message.is_modern else {}
         return Reply(body=messages.result(request.message, {**listed, "tools": shown, **private}))
 
@@ -163,6 +173,10 @@ class Relay:
         return not isinstance(name, str) or self._gate.hides(
             request.agent.name, request.server.name, name
         )
+
+
+def _is_named(tool: Json, names: Collection[str]) -> bool:
+    return isinstance(tool, dict) and tool.get("name") in names
 
 
 def _check_method(message: Message) -> None:

@@ -331,7 +331,6 @@ def test_what_cannot_be_done_yet_is_said_in_file_order_and_the_file_loads(tmp_pa
         f"{rule} asks for allow_input, which this version cannot do yet",
         "slack:#first is a channel that this version cannot tell yet; use log",
         "approval asks for detached, which this version cannot do yet",
-        "agents.own asks for gateway_tools, which this version cannot do yet",
     )
     assert load(written(tmp_path, GOOD), starting_person=None).missing == ()
 

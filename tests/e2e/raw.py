@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,3 +51,9 @@ async def post(w: World, session: dict[str, str], said: dict[str, Any]) -> httpx
     accept = {"accept": "application/json, text/event-stream"}
     body = {"jsonrpc": "2.0", **said}
     return await w.rest("POST", "/mcp/up", by="bot", json_body=body, headers={**accept, **session})
+
+
+async def asked(w: World, era: str) -> asyncio.Task[httpx2.Response]:
+    """A request that says nothing when it is dropped: clients of the older era mostly cancel."""
+    session = await opened(w) if era == "legacy" else ROUTING
+    return asyncio.create_task(post(w, session, call(7, modern=era != "legacy")))

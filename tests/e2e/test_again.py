@@ -7,13 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from approvals.errors import Unavailable, Undetermined
 from approvals.ports import Answer, Operation
 from tests.e2e.killable import kind_of
-from tests.e2e.raw import ROUTING, call, opened, post
+from tests.e2e.raw import asked
 from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
@@ -28,12 +27,6 @@ async def given_up(w: World, era: str) -> None:
     await w.pending()
     calling.cancel()
     await asyncio.gather(calling, return_exceptions=True)
-
-
-async def asked(w: World, era: str) -> asyncio.Task[httpx2.Response]:
-    """A request that says nothing when it is dropped: clients of the older era mostly cancel."""
-    session = await opened(w) if era == "legacy" else ROUTING
-    return asyncio.create_task(post(w, session, call(7, modern=era != "legacy")))
 
 
 @both_eras
