@@ -83,7 +83,16 @@ def canonical(value: object) -> str:
     Two values have one canonical text only if every tool reads them alike; `1`, `1.0` and `1e0`
     stay three texts.
     """
-    writer = _Writer()
+    return _text(value, ordered=True)
+
+
+def as_read(value: object) -> str:
+    """The same with the names of each object in the order in which they were read."""
+    return _text(value, ordered=False)
+
+
+def _text(value: object, *, ordered: bool) -> str:
+    writer = _Writer(ordered=ordered)
     text = writer.encode(value)
     return _filled(text, writer.left_out) if writer.left_out else text
 
@@ -138,12 +147,12 @@ class _Writer(json.JSONEncoder):
     """The standard writer, in C. It cannot write a Number or a Written as they are, so it leaves
     places for them, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ordered: bool) -> None:
         super().__init__(
             ensure_ascii=False,
             check_circular=False,
             allow_nan=False,
-            sort_keys=True,
+            sort_keys=ordered,
             separators=(",", ":"),
         )
         self.left_out: list[str] = []

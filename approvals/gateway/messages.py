@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcp_types import PROTOCOL_VERSION_META_KEY
 
-from approvals.domain.strictjson import Json, canonical, parse
+from approvals.domain.strictjson import Json, as_read, parse
 from approvals.errors import ApprovalsError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Message:
         Another reader may match names without regard to case or take the last of two; it finds
         only members that were read here.
         """
-        return canonical(self._known()).encode()
+        return as_read(self._known()).encode()
 
     def asked_as(self, id_: str) -> bytes:
         """The same under another id, which is its progress token too where it has one."""
@@ -72,7 +72,7 @@ class Message:
             meta = params.get("_meta")
             assert isinstance(meta, dict)  # noqa: S101 (`meta` is it)
             known["params"] = {**params, "_meta": {**meta, "progressToken": id_}}
-        return canonical({**known, "id": id_}).encode()
+        return as_read({**known, "id": id_}).encode()
 
     def _known(self) -> dict[str, Json]:
         known = {name: self.body[name] for name in _MEMBERS if name in self.body}
@@ -122,12 +122,12 @@ def read(raw: bytes) -> Message:
 
 def result(message: Message, value: Json) -> bytes:
     """A response with a result."""
-    return canonical({"jsonrpc": "2.0", "id": message.id, "result": value}).encode()
+    return as_read({"jsonrpc": "2.0", "id": message.id, "result": value}).encode()
 
 
 def error_body(id_: Json, error: Mapping[str, Json]) -> bytes:
     """A response with an error."""
-    return canonical({"jsonrpc": "2.0", "id": id_, "error": dict(error)}).encode()
+    return as_read({"jsonrpc": "2.0", "id": id_, "error": dict(error)}).encode()
 
 
 def error(id_: Json, number: int, text: str) -> bytes:

@@ -14,7 +14,7 @@ from approvals.domain.refused import (
     blocked,
     frozen,
 )
-from approvals.domain.strictjson import Json, canonical, parse
+from approvals.domain.strictjson import Json, as_read, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import gateway_tools, messages, sse, tasks
 from approvals.gateway.messages import BadMessage, Message
@@ -151,7 +151,7 @@ class Relay:
         listed = found.get("result")
         if isinstance(listed, dict):
             found["result"] = tasks.offered(listed)
-        return Reply(body=canonical(found).encode())
+        return Reply(body=as_read(found).encode())
 
     async def _filtered_list(self, request: Request) -> Reply:
         body = request.message.rewritten
@@ -160,7 +160,7 @@ class Relay:
             found = await _whole_response(answer)
         listed = found.get("result")
         if not isinstance(listed, dict) or not isinstance(tools := listed.get("tools"), list):
-            return Reply(body=canonical({**found, "id": request.message.id}).encode())
+            return Reply(body=as_read({**found, "id": request.message.id}).encode())
         shown = [tool for tool in tools if not self._is_hidden(request, tool)]
         if self._gateway_tools.offered_to(request.agent.name):
             shown = [tool for tool in shown if not _is_named(tool, gateway_tools.NAMES)]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from approvals.domain.strictjson import Json, canonical
+from approvals.domain.strictjson import Json, as_read, canonical, parse
+from approvals.errors import InvalidJson
 from approvals.gateway import messages
 from approvals.gateway.stdio.process import Ended
 
@@ -139,7 +140,7 @@ class Conversation:
 
     async def tell(self, said: Mapping[str, Json]) -> None:
         """Say this; nothing is answered. Raises Ended."""
-        await self.pass_on(canonical(said).encode())
+        await self.pass_on(as_read(said).encode())
 
     async def pass_on(self, line: bytes) -> None:
         """A client's notification as it is. Raises Ended."""
@@ -192,7 +193,7 @@ class Conversation:
         elif "method" not in said:
             self._answered(line, said)
         elif "id" in said:
-            self._asked_back(said)
+            self._asked_back(line, said)
         else:
             self._notified(line, said)
 
@@ -234,7 +235,7 @@ class Conversation:
         waiting = [*self._own, *self._asked]
         return waiting[0] if len(waiting) == 1 else None
 
-    def _asked_back(self, said: Mapping[str, Any]) -> None:
+    def _asked_back(self, line: bytes, said: Mapping[str, Any]) -> None:
         """A question of the server goes to the one client that it can be meant for, or is refused.
 
         While an approved call runs nobody is asked: no person approved input to it.
@@ -242,14 +243,14 @@ class Conversation:
         if said["method"] == "ping":
             self._reply({"jsonrpc": "2.0", "id": said["id"], "result": {}})
             return
-        inbox = self._only_client()
-        if inbox is None:
+        inbox, question = self._only_client(), _exactly(line)
+        if inbox is None or question is None:
             error: dict[str, Json] = {"code": messages.INTERNAL_ERROR, "message": NOT_YOURS}
             self._reply({"jsonrpc": "2.0", "id": said["id"], "error": error})
             return
         ours = f"approvals-{secrets.token_hex(16)}"
-        self._questions[ours] = (said["id"], inbox.who)
-        inbox.put(canonical({**said, "id": ours}).encode())
+        self._questions[ours] = (question["id"], inbox.who)
+        inbox.put(as_read({**question, "id": ours}).encode())
 
     def _only_client(self) -> Inbox | None:
         """The one request on its way, or where there is none the one client that listens."""
@@ -337,6 +338,15 @@ def _read(line: bytes) -> object:
         return json.loads(line)  # NaN, and numbers that the quick reader refuses
     except (ValueError, RecursionError):
         return None
+
+
+def _exactly(line: bytes) -> dict[str, Json] | None:
+    """The same with every number as it stands; None: it is not JSON that everybody reads alike."""
+    try:
+        read = parse(line)
+    except InvalidJson:
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def _subscription(params: Mapping[str, Any]) -> Json:
