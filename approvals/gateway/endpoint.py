@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -32,15 +32,17 @@ from approvals.gateway.request import Request
 from approvals.gateway.response import Response
 from approvals.gateway.sessions import Busy
 from approvals.gateway.stdio.upstream import StdioUpstream
+from approvals.gateway.streams import Streams
 from approvals.gateway.upstream_http import HttpUpstream, Session
 from approvals.wire import bearer, gone, header, read_body, text_header
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from starlette.types import Receive, Scope, Send
 
-    from approvals.domain.rulebook import Server
+    from approvals.domain.rulebook import Rulebook, Server
     from approvals.domain.states import Approval
     from approvals.gateway.catalogue import Catalogue
     from approvals.gateway.relay import Relay
@@ -100,6 +102,8 @@ class Gateway:
         self._busy = Busy()
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._open: Counter[str] = Counter()
+        self._streams = Streams()
+        rules.listeners.append(self._reloaded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request; whatever goes wrong, the answer is a clean JSON-RPC error."""
@@ -124,7 +128,8 @@ class Gateway:
         response.seal = lambda id_: self._sessions.seal(id_, agent=agent.name, server=server.name)
         if scope["method"] != "POST":
             upstream = self._upstream(agent.name, server, session, _NO_MESSAGE)
-            with self._one_more_open(agent):
+            listening = self._streams.listening(agent.name, server.name, response, None)
+            with self._one_more_open(agent), listening:
                 await self._plain(scope, receive, response, upstream, session)
             return
         _check_type(scope)
@@ -146,11 +151,20 @@ class Gateway:
                 still=lambda: self._identity.agent(bearer(scope)),
                 passing=lambda: self._one_more_open(agent),
             )
-            reply = await self._relay.handle(request, response)
+            with self._told_of_reloads(request, response):
+                reply = await self._relay.handle(request, response)
             if reply is not None:
                 await response.whole(reply.status, reply.body)
 
         await _unless_gone(work, receive)
+
+    def _told_of_reloads(
+        self, request: Request, response: Response
+    ) -> AbstractContextManager[None]:
+        if request.message.method != "subscriptions/listen":
+            return nullcontext()
+        agent, server = request.agent.name, request.server.name
+        return self._streams.listening(agent, server, response, request.message)
 
     @contextmanager
     def _one_more_open(self, agent: AgentPrincipal) -> Iterator[None]:
@@ -226,6 +240,10 @@ class Gateway:
             Session(id=None, protocol=LATEST_MODERN_VERSION),
             OWN_MESSAGE,
         )
+
+    async def _reloaded(self, before: Rulebook, after: Rulebook) -> None:
+        self._processes.drop_others()
+        await self._streams.reloaded(before, after)
 
     async def close(self) -> None:
         """Let go of sessions that were still to be ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from approvals.gateway import messages, sse
@@ -24,6 +25,8 @@ _EVENTS = (
     _UNBUFFERED,
 )
 HTTP_UNAUTHORIZED = 401
+_BETWEEN = (b"\n\n", b"\r\n\r\n", b"\r\r")
+"""How a chunk ends after which no event is unfinished."""
 
 
 class Client(Protocol):
@@ -45,6 +48,9 @@ class Response:
         self._send = send
         self._started = False
         self._events = False
+        self._injected: list[bytes] = []
+        self._between = False
+        self._writing = asyncio.Lock()
         self.id: Json = None
         self.seal: Callable[[str], str] = str
 
@@ -80,9 +86,25 @@ class Response:
         """The server's answer, chunk by chunk, with its session id sealed."""
         self._started = True
         await self._start(answer.status, self._headers(answer))
+        kind = answer.header(b"content-type") or b""
+        has_events = self._between = kind.startswith(b"text/event-stream")
         async for chunk in answer.chunks:
-            await self._chunk(chunk, more=True)
+            async with self._writing:
+                await self._chunk(chunk, more=True)
+                self._between = has_events and chunk.endswith(_BETWEEN)
+                await self._inject()
+        self._between = False
         await self._chunk(b"", more=False)
+
+    async def inject(self, message: bytes) -> None:
+        """Give a message of the gateway between two events of the server's stream."""
+        self._injected.append(message)
+        async with self._writing:
+            await self._inject()
+
+    async def _inject(self) -> None:
+        while self._between and self._injected:
+            await self._chunk(sse.event(self._injected.pop(0)), more=True)
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

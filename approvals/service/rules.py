@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from approvals.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from approvals.domain.rulebook import Rulebook
 
@@ -25,6 +25,8 @@ class Rules:
         self._load = load
         self._reloading = asyncio.Lock()
         self._problems: Sequence[str] = ()
+        self.listeners: list[Callable[[Rulebook, Rulebook], Awaitable[None]]] = []
+        """Told of each reload: what was in force, and what is now."""
 
     @property
     def current(self) -> Rulebook:
@@ -44,6 +46,8 @@ class Rules:
                 self._problems = error.problems
                 logger.error("the configuration is not loaded, the older one stays:\n%s", error)  # noqa: TRY400 (no stack: the file is wrong, not the code)
                 raise
-            self._current, self._problems = fresh, ()
+            before, self._current, self._problems = self._current, fresh, ()
             logger.info("the configuration is loaded: %s", fresh.hash)
-            return fresh
+        for tell in self.listeners:
+            await tell(before, fresh)
+        return fresh
