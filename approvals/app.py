@@ -202,6 +202,7 @@ def _services(
         ids=ids,
         signals=hints,
     )
+    identity = Identity(database.store, rules, clock)
     deliveries = Deliveries(
         store=store, rules=rules, clock=clock, channels={LOG: LogChannel()}, meter=meter
     )
@@ -209,7 +210,7 @@ def _services(
         rules=rules,
         store=store,
         clock=clock,
-        identity=Identity(database.store, rules, clock),
+        identity=identity,
         approvals=approvals,
         gate=gate,
         waiting=waiting,
@@ -219,7 +220,14 @@ def _services(
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
         liveness=liveness,
         deliveries=deliveries,
-        detached=Detached(store=store, releases=releases, clock=clock, ids=ids, signals=hints),
+        detached=Detached(
+            store=store,
+            releases=releases,
+            clock=clock,
+            ids=ids,
+            signals=hints,
+            may_call=identity.may_call,
+        ),
         audit=Audit(store=store, audit=database.store, keyring=all_keys, clock=clock),
         retention=Retention(
             store=store,
@@ -294,6 +302,7 @@ def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience)
         approvals=services.approvals,
         releases=services.releases,
         hold=hold,
+        cancelling=cancelling,
         rules=services.rules,
     )
     gateway_tools = GatewayTools(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from approvals.domain.states import Approval
-    from approvals.gateway.cancelling import Cancelling
+    from approvals.gateway.cancelling import Cancelling, Waiting
     from approvals.gateway.catalogue import Tool
     from approvals.gateway.gateway_tools import GatewayTools
     from approvals.gateway.hold import Ended, Hold
@@ -82,10 +82,16 @@ class Calls:
         name = request.message.params.get("name")
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
             raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
+        with self._cancelling.known(request) as waiting:
+            return await self._answered(request, name, client, waiting)
+
+    async def _answered(
+        self, request: Request, name: str, client: Client, waiting: Waiting
+    ) -> Reply | None:
         try:
             if name in gateway_tools.NAMES and self._gateway_tools.offered_to(request.agent.name):
                 return await self._gateway_tool(request, name, client)
-            return await self._called(request, name, client)
+            return await self._called(request, name, client, waiting)
         except SessionLost:
             raise
         except (StoreFailure, InvalidArguments) as error:
@@ -108,7 +114,9 @@ class Calls:
             streams=request.streams,
         )
 
-    async def _called(self, request: Request, name: str, client: Client) -> Reply | None:
+    async def _called(
+        self, request: Request, name: str, client: Client, waiting: Waiting
+    ) -> Reply | None:
         wait = self._wait(request)
         as_task = tasks.are_declared(request.message)
         for _ in range(TRIES):
@@ -120,6 +128,7 @@ class Calls:
                 case Refused(refusal=refusal) | _Misfit(refusal=refusal):
                     return _refusal(request, refusal)
                 case Held(approval=approval):
+                    await self._cancelling.held(request, waiting, approval)
                     if as_task:
                         return await self._as_task(request, approval)
                     return await self._held(request, approval, wait, client)
@@ -132,20 +141,19 @@ class Calls:
     async def _as_task(self, request: Request, approval: Approval) -> Reply:
         """The client goes on without waiting."""
         approval = await self._detached.detach(approval)
-        return Reply(body=self._tasks.created(request.message, approval))
+        return Reply(body=await self._tasks.created(request.message, approval))
 
     async def _held(
         self, request: Request, approval: Approval, wait: Wait, client: Client
     ) -> Reply:
-        with self._cancelling.known(request, approval):
-            async with self._waits.telling(wait, approval, client):
-                ended = await self._hold.until_ended(
-                    approval,
-                    request.upstream,
-                    within=wait.within,
-                    left=request.left,
-                    still=request.still,
-                )
+        async with self._waits.telling(wait, approval, client):
+            ended = await self._hold.until_ended(
+                approval,
+                request.upstream,
+                within=wait.within,
+                left=request.left,
+                still=request.still,
+            )
         if ended.time_is_over and wait.goes_on:
             agent, server = request.agent.name, request.server.name
             return Reply(

@@ -63,9 +63,17 @@ class Catalogue:
         self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def find(
-        self, server: str, name: str, read: Read, *, max_age: timedelta = FRESH
+        self,
+        server: str,
+        name: str,
+        read: Read,
+        *,
+        address: str | None = None,
+        max_age: timedelta = FRESH,
     ) -> Tool | None:
         """The tool, or None when the server, asked just now, does not list it.
+
+        `address` is what definitions are hashed with, where it is not `server` itself.
 
         Whoever comes while the list is being read waits for that reading; a server that hangs
         makes callers wait once, not in a row.
@@ -73,13 +81,13 @@ class Catalogue:
         tool = self._listed[server].tools.get(name)
         if tool is not None and self._age(server) < max_age.total_seconds():
             return tool
-        await self._read_once(server, read)
+        await self._read_once(server, read, address or server)
         return self._listed[server].tools.get(name)
 
-    async def _read_once(self, server: str, read: Read) -> None:
+    async def _read_once(self, server: str, read: Read, address: str) -> None:
         reading = self._reading.get(server)
         if reading is None:
-            reading = self._reading[server] = asyncio.create_task(self._read(server, read))
+            reading = self._reading[server] = asyncio.create_task(self._read(server, read, address))
             reading.add_done_callback(lambda done: self._done(server, done))
             await asyncio.shield(reading)
             return
@@ -88,10 +96,10 @@ class Catalogue:
         except Silent:
             raise
         except Unavailable:  # of another request, with another session and version than ours
-            await self._read(server, read)
+            await self._read(server, read, address)
 
-    async def _read(self, server: str, read: Read) -> None:
-        self.learn(server, await read())
+    async def _read(self, server: str, read: Read, address: str) -> None:
+        self.learn(server, await read(), address=address)
 
     def _done(self, server: str, reading: asyncio.Task[None]) -> None:
         if self._reading.get(server) is reading:
@@ -99,13 +107,13 @@ class Catalogue:
         if not reading.cancelled():
             reading.exception()  # whoever waited has it; nobody else needs it
 
-    def learn(self, server: str, entries: Sequence[Entry]) -> None:
+    def learn(self, server: str, entries: Sequence[Entry], *, address: str | None = None) -> None:
         """Take a complete list. Of two entries with one name neither can be trusted: both go."""
         tools: dict[str, Tool] = {}
         twice: set[str] = set()
         for entry in entries:
             try:
-                definition = read_definition(entry, address=server)
+                definition = read_definition(entry, address=address or server)
                 tool = Tool(definition=definition, entry=entry)
             except InvalidArguments:
                 logger.warning("server %s lists a tool without a name", server)

@@ -24,7 +24,7 @@ from approvals.domain.states import (
     Released,
     Withdrawn,
 )
-from approvals.errors import ApprovalsError, StoreFailure
+from approvals.errors import StoreFailure
 from approvals.gateway import messages
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.states import Approval
     from approvals.domain.strictjson import Json
+    from approvals.gateway.cancelling import Cancelling
     from approvals.gateway.hold import Ended, Hold
     from approvals.gateway.messages import Message
     from approvals.ports import Store
@@ -83,17 +84,19 @@ class Tasks:
         approvals: Approvals,
         releases: Releases,
         hold: Hold,
+        cancelling: Cancelling,
         rules: Rules,
     ) -> None:
         self._store = store
         self._approvals = approvals
         self._releases = releases
         self._hold = hold
+        self._cancelling = cancelling
         self._rules = rules
 
-    def created(self, message: Message, approval: Approval) -> bytes:
+    async def created(self, message: Message, approval: Approval) -> bytes:
         """What a call is answered with that is held from now on without its client."""
-        said = {"resultType": "task", **self._shared(approval), **self._working(approval)}
+        said = {"resultType": "task", **self._shared(approval), **await self._state(approval)}
         return messages.result(message, said)
 
     async def answer(self, message: Message, agent: AgentPrincipal, server: str) -> bytes:
@@ -115,28 +118,22 @@ class Tasks:
         if message.method == "tasks/get":
             return await self._got(message, await self._approvals.settle(approval))
         if message.method == "tasks/cancel":
-            await self._cancel(agent, approval)
+            await self._cancelling.withdraw(agent, approval)
         return messages.result(message, {"resultType": "complete"})  # no input was asked for
 
-    async def _cancel(self, agent: AgentPrincipal, approval: Approval) -> None:
-        try:
-            await self._approvals.cancel(agent, approval.id)
-        except ApprovalsError:
-            await self._releases.unwanted(approval.id)
-
     async def _got(self, message: Message, approval: Approval) -> bytes:
+        said = {**self._shared(approval), **await self._state(approval)}
+        return messages.result(message, {"resultType": "complete", **said})
+
+    async def _state(self, approval: Approval) -> dict[str, Json]:
         match approval.state:
             case Pending() | Approved() | Released(outcome=None):
-                said = self._working(approval)
+                return self._working(approval)
             case Withdrawn(reason=CancelReason.CANCELLED):
-                said = {"status": "cancelled"}
-            case _:
-                ended = await self._hold.outcome(approval)
-                await self._given(ended)
-                said = _ended(ended)
-        return messages.result(
-            message, {"resultType": "complete", **self._shared(approval), **said}
-        )
+                return {"status": "cancelled"}
+        ended = await self._hold.outcome(approval)
+        await self._given(ended)
+        return _ended(ended)
 
     async def _given(self, ended: Ended) -> None:
         """A task may be asked for again and again; an identical call later runs anew."""

@@ -182,13 +182,13 @@ class Approvals:
             raise AlreadyDecided("This call was decided before.") from None  # by whom is not told
 
     async def abandon(self, approval_id: str) -> None:
-        """Nobody waits for the call any more, and its rule says that it then ends.
+        """Nobody waits for the call any more, and its rule says that it then ends; a task goes on.
 
         Raises Settled errors when it was decided or sent before.
         """
         for _ in range(TRIES):
             approval = await self._store.approval(approval_id)
-            if approval is None:
+            if approval is None or approval.detached:
                 return
             approval = await self.settle(approval)
             actor = f"agent:{approval.call.agent}"

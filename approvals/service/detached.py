@@ -19,7 +19,7 @@ from approvals.service.fields import fields
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from approvals.domain.states import Approval
     from approvals.ports import Clock, Ids, Signals, Store, Upstream
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(milliseconds=500)
+MOST = 10_000
+"""More than can wait within the few minutes for which an approval may be used."""
 AT_ONCE = 100
 AGAIN = (1.0, 2.0, 5.0, 15.0)
 """Seconds until one that could not be sent is tried again; it lapses when its time is over."""
@@ -38,14 +40,25 @@ class Detached:
     """Lets clients go, and sends for them."""
 
     def __init__(
-        self, *, store: Store, releases: Releases, clock: Clock, ids: Ids, signals: Signals
+        self,
+        *,
+        store: Store,
+        releases: Releases,
+        clock: Clock,
+        ids: Ids,
+        signals: Signals,
+        may_call: Callable[[str], Awaitable[bool]],
     ) -> None:
+        """`may_call`: whether an agent has a key that is not revoked; else nothing is sent for it,
+        as nothing is for a request whose key was revoked."""
         self._store = store
         self._releases = releases
         self._clock = clock
         self._ids = ids
         self._signals = signals
+        self._may_call = may_call
         self._failed: dict[str, tuple[int, float]] = {}
+        self._sending: set[str] = set()
 
     async def detach(self, approval: Approval) -> Approval:
         """From now on no request has to wait for it; durable once this returns.
@@ -74,24 +87,43 @@ class Detached:
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
     async def send_ready(self, upstream_of: Callable[[Approval], Upstream | None]) -> None:
-        """Start a release of each that may be sent now; of several replicas one sends."""
-        ready = await self._store.detached(now=self._clock.now(), limit=AT_ONCE)
+        """Start a release of each that may be sent now; of several replicas one sends.
+
+        What waits to be tried again keeps nothing else back.
+        """
+        ready = await self._store.detached(now=self._clock.now(), limit=MOST)
         known = {approval.id for approval in ready}
         self._failed = {key: value for key, value in self._failed.items() if key in known}
-        for approval in ready:
-            _, not_before = self._failed.get(approval.id, (0, 0.0))
-            if not_before > asyncio.get_running_loop().time():
-                continue
-            upstream = upstream_of(approval)
-            if upstream is None:
-                logger.warning("%s has no server any more", approval.id, extra=fields(approval))
-            elif (sending := self._releases.start(approval, upstream)) is not None:
-                sending.add_done_callback(partial(self._ended, approval.id))
+        due = [approval for approval in ready if self._is_due(approval.id)]
+        for approval in due[:AT_ONCE]:
+            await self._start(approval, upstream_of(approval))
+
+    def _is_due(self, approval_id: str) -> bool:
+        _, not_before = self._failed.get(approval_id, (0, 0.0))
+        return approval_id not in self._sending and not_before <= _now()
+
+    async def _start(self, approval: Approval, upstream: Upstream | None) -> None:
+        if upstream is None or not await self._may_call(approval.call.agent):
+            about = fields(approval)
+            logger.warning(
+                "%s is not sent: no server, or no key any more", approval.id, extra=about
+            )
+            self._later(approval.id)
+        elif (sending := self._releases.start(approval, upstream)) is not None:
+            self._sending.add(approval.id)
+            sending.add_done_callback(partial(self._ended, approval.id))
 
     def _ended(self, approval_id: str, done: asyncio.Task[Release]) -> None:
         """What was not sent is tried again later; a release that was taken never is."""
-        if done.cancelled():
-            return
+        self._sending.discard(approval_id)
+        if not done.cancelled():
+            self._later(approval_id)
+
+    def _later(self, approval_id: str) -> None:
         times, _ = self._failed.get(approval_id, (0, 0.0))
         wait = AGAIN[min(times, len(AGAIN) - 1)]
-        self._failed[approval_id] = (times + 1, asyncio.get_running_loop().time() + wait)
+        self._failed[approval_id] = (times + 1, _now() + wait)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

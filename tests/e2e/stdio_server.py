@@ -1,13 +1,15 @@
 """A real MCP server on standard streams, with what real ones do: greet, log, crash, take long.
 
-`python stdio_server.py FOLDER`: each call of `act` is a line in FOLDER/ran, written at once, so
-that it is there when the process dies; FOLDER/starts has a line for each start.
+`python stdio_server.py FOLDER [SECONDS]`, which it takes to start. Each call of `act` is a line in
+FOLDER/ran, written at once, so that it is there when the process dies; FOLDER/starts has a line for
+each start.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -87,6 +89,7 @@ def one() -> str:
 def main() -> None:
     """Serve until stdin closes."""
     note("starts", str(os.getpid()))
+    time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 0)
     print("Welcome to a server that greets", flush=True)
     print("and logs", file=sys.stderr, flush=True)
     server = MCPServer("stdio", log_level="ERROR")

@@ -229,6 +229,7 @@ async def asking(w: World, key: str) -> AsyncIterator[Client]:
 
     async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:
         del context, params
+        w.asked.append(key)
         return ElicitResult(action="accept", content={"name": key})
 
     headers = {"authorization": f"Bearer {w.keys[key]}"}

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from approvals.demo.stage import served
+from approvals.service.detached import AT_ONCE
 from tests.e2e.raw import MODERN, ROUTING, call, post
 from tests.e2e.upstream import Upstream
-from tests.e2e.world import World, policy, text, world
+from tests.e2e.world import Broken, World, policy, text, world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
 
@@ -129,6 +130,65 @@ async def test_what_a_task_gave_is_not_given_to_the_next_identical_call(tmp_path
         assert again["taskId"] != task["taskId"]
 
 
+async def test_a_cancel_that_could_not_be_written_is_not_acknowledged(tmp_path: Path) -> None:
+    async with world(tmp_path, wrap_store=Broken("cancelled")) as w:
+        task = await begun(w)
+        assert "error" in await about(w, "tasks/cancel", task)
+        assert (await got(w, task))["status"] == "working"
+
+
+async def test_a_request_that_leaves_takes_no_task_away(tmp_path: Path) -> None:
+    rule = {"conditions": [], "approval": {"on_requester_gone": "cancel"}}
+    document = policy(tools={"act": {"require_approval_if": [rule]}})
+    async with world(tmp_path, document=document) as w:
+        leaving = asyncio.create_task(post(w, ROUTING, call(7, modern=True)))
+        await w.pending()
+        task = await begun(w)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        [approval] = await w.pending()
+        await w.approve(approval)
+        assert (await ending(w, task))["status"] == "completed"
+        assert w.upstream.ran == {"x": 1}
+
+
+async def test_nothing_is_sent_for_an_agent_whose_key_is_revoked(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await begun(w)
+        [approval] = await w.pending()
+        keys = (await w.rest("GET", "/v1/keys", by="carol")).json()["keys"]
+        [key] = [key for key in keys if key["agent"] == "bot"]
+        assert (await w.rest("DELETE", f"/v1/keys/{key['id']}", by="carol")).status_code == 204
+        await w.approve(approval)
+        await asyncio.sleep(2)
+        assert w.upstream.calls == 0
+        assert (await w.status(approval["id"]))["status"] == "approved"
+
+
+async def test_tasks_that_cannot_be_sent_keep_no_other_back(tmp_path: Path) -> None:
+    upstream = Upstream()
+    async with served(upstream.app()) as url:
+        servers = {name: {"url": f"{url}/mcp", "policy": policy()} for name in ("up", "second")}
+        agents = {"bot": {"servers": ["up", "second"], "owner": "alice", "max_pending": 1000}}
+        async with world(tmp_path, more={"servers": servers, "agents": agents}) as w:
+            freeze = {"server": "up", "reason": "stop"}
+            for n in range(AT_ONCE + 5):
+                await begun(w, what=f"stuck {n}")
+            stuck = await w.pending(AT_ONCE + 5)
+            await w.rest("POST", "/v1/freezes", by="carol", json_body=freeze)
+            await asyncio.gather(*(w.approve(approval) for approval in stuck))
+            params = {"name": "act", "arguments": {"what": "free"}, "_meta": META}
+            said = await request(w, "tools/call", params, name="act", server="second")
+            [approval] = await w.pending()
+            assert said["result"]["taskId"] == approval["id"]
+            await w.approve(approval)
+            async with asyncio.timeout(10):
+                while not upstream.ran:
+                    await asyncio.sleep(0.1)
+            assert upstream.ran == {"free": 1}
+
+
 async def test_a_task_is_shown_to_its_own_agent_that_can_have_tasks(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         task = await begun(w)
@@ -201,7 +261,13 @@ async def about(
 
 
 async def request(
-    w: World, method: str, params: dict[str, Any], *, name: str | None = None, by: str = "bot"
+    w: World,
+    method: str,
+    params: dict[str, Any],
+    *,
+    name: str | None = None,
+    by: str = "bot",
+    server: str = "up",
 ) -> dict[str, Any]:
     """One request of the 2026 era."""
     headers = {
@@ -211,6 +277,6 @@ async def request(
         **({"mcp-name": name} if name else {}),
     }
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    answer = await w.rest("POST", "/mcp/up", by=by, json_body=body, headers=headers)
+    answer = await w.rest("POST", f"/mcp/{server}", by=by, json_body=body, headers=headers)
     said: dict[str, Any] = answer.json()
     return said

@@ -17,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from approvals.app import create_app
 from approvals.demo.stage import served
 from approvals.domain.directory import Assurance, Role
+from approvals.errors import Unavailable
 from approvals.service.identity import PersonPrincipal
 from approvals.service.waiting import Patience
 from tests.e2e.deployment import settings_in
@@ -69,6 +70,8 @@ class World:
     keys: dict[str, str]
     http: httpx2.AsyncClient
     app: Any = field(repr=False)
+    asked: list[str] = field(default_factory=list)
+    """Which clients were asked for input."""
 
     async def rest(
         self, method: str, path: str, *, by: str, json_body: object = None, **more: Any
@@ -162,6 +165,15 @@ class Slowed:
         if name.startswith("__"):  # asked for while a copy is made
             raise AttributeError(name)
         return getattr(self._store, name)
+
+
+class Broken(Slowed):
+    """The real store, which refuses one kind of operation."""
+
+    async def apply(self, operation: Operation, **how: Any) -> Answer:
+        if kind_of(operation) == self._kind:
+            raise Unavailable("The database does not answer.")
+        return await super().apply(operation, **how)
 
 
 @asynccontextmanager

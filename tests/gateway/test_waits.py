@@ -12,7 +12,7 @@ import pytest
 
 from approvals.service.waiting import Patience
 from tests.e2e.raw import MODERN, ROUTING, call, opened, post
-from tests.e2e.world import ERAS, World, text, world
+from tests.e2e.world import ERAS, Broken, Slowed, World, text, world
 
 pytestmark = pytest.mark.anyio
 both_eras = pytest.mark.parametrize("era", ERAS)
@@ -128,6 +128,33 @@ async def test_a_call_that_is_cancelled_is_withdrawn_for_all_who_wait(tmp_path: 
             assert "NOT EXECUTED: " in answer.text
         assert (await w.status(approval["id"]))["status"] == "cancelled"
         assert w.upstream.calls == 0
+
+
+async def test_a_call_that_is_cancelled_before_it_is_parked_is_withdrawn(tmp_path: Path) -> None:
+    async with world(tmp_path, wrap_store=Slowed("parked", before=1)) as w:
+        session = await opened(w)
+        calling = asyncio.create_task(post(w, session, call(7)))
+        await asyncio.sleep(0.5)
+        note = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+        assert (await post(w, session, note)).status_code == 202
+        assert "NOT EXECUTED: " in (await calling).text
+        assert (await w.rest("GET", "/v1/approvals?status=pending", by="carol")).json()[
+            "approvals"
+        ] == []
+
+
+async def test_a_cancel_that_could_not_be_written_is_not_acknowledged(tmp_path: Path) -> None:
+    store = Broken("cancelled")
+    async with world(tmp_path, wrap_store=store) as w:
+        session = await opened(w)
+        calling = asyncio.create_task(post(w, session, call(7)))
+        [approval] = await w.pending()
+        await asyncio.sleep(0.3)
+        note = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+        assert (await post(w, session, note)).status_code == 503
+        assert (await w.status(approval["id"]))["status"] == "pending"
+        await w.deny(approval)
+        await calling
 
 
 async def test_a_cancel_of_another_session_or_request_changes_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +20,7 @@ import orjson
 from approvals.domain.strictjson import Json, as_read, canonical, parse
 from approvals.errors import InvalidJson
 from approvals.gateway import messages
+from approvals.gateway.messages import BadMessage
 from approvals.gateway.stdio.process import Ended
 
 if TYPE_CHECKING:
@@ -30,8 +32,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_QUEUED = 10_000
-"""Messages that may wait for one client; a client that takes none of so many is given up."""
+MAX_QUEUED = 16 * 1024 * 1024
+"""Bytes that may wait for one client; a client that takes none of so many is given up."""
+GIVEN_UP = timedelta(minutes=10)
+"""How long a server may still be at a request that nobody waits for; told of a cancel, many never
+answer."""
+MAX_SUBSCRIBED = 100
+MAX_URI = 2000
+MAX_QUESTIONS = 100
+MAX_REPLIES = 100
+SILENT = 3
+"""Requests in a row that were not answered in time, and nothing was heard meanwhile: it hangs."""
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 NOT_YOURS = "The gateway cannot tell whose this is, or nobody there may answer it."
 
@@ -49,18 +60,35 @@ class Inbox:
     """What the process said to one client; None: nothing more comes."""
 
     who: Who
-    messages: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED))
+    _messages: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    _size: int = 0
+    _closed: bool = False
 
     def put(self, line: bytes) -> None:
-        if self.messages.full():
+        """One more message; too many close it."""
+        if self._closed:
+            return
+        self._size += len(line)
+        if self._size > MAX_QUEUED:
             self.close()
         else:
-            self.messages.put_nowait(line)
+            self._messages.put_nowait(line)
+
+    async def take(self) -> bytes | None:
+        """The next message, as soon as there is one."""
+        line = await self._messages.get()
+        self._size -= len(line or b"")
+        return line
+
+    @property
+    def is_empty(self) -> bool:
+        return self._messages.empty()
 
     def close(self) -> None:
-        while self.messages.full():
-            self.messages.get_nowait()
-        self.messages.put_nowait(None)
+        """Nothing more comes."""
+        if not self._closed:
+            self._closed = True
+            self._messages.put_nowait(None)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -70,6 +98,7 @@ class Asked(Inbox):
     id: str
     client_id: bytes
     client_token: bytes | None = None
+    subscribes: str | None = None
     answered: bool = False
 
 
@@ -84,7 +113,11 @@ class Conversation:
         self._listening: dict[Who, Inbox] = {}
         self._subscribed: defaultdict[str, set[Who]] = defaultdict(set)
         self._questions: dict[str, tuple[Json, Who]] = {}
+        self._given_up: dict[str, float] = {}
+        self._replies: set[asyncio.Future[None]] = set()
         self._banners = 0
+        self._unanswered = 0
+        self.greeted = False
 
     def begin(self, process: Process) -> None:
         """From now on it is this process that is talked with."""
@@ -98,7 +131,12 @@ class Conversation:
 
     @property
     def ended(self) -> bool:
-        return self._process is None or self._process.ended.done()
+        """It cannot be talked with any more, or answers nothing."""
+        return self._process is None or self._process.is_gone or self._unanswered >= SILENT
+
+    def not_in_time(self) -> None:
+        """A request was not answered in its time."""
+        self._unanswered += 1
 
     async def own(self, request: OwnRequest) -> bytes:
         """The line that answers a request of the gateway's own. Raises Ended when nothing was
@@ -110,6 +148,7 @@ class Conversation:
             return await waiting
         finally:
             self._own.pop(request.id, None)
+            self._give_up(request.id, answered=waiting.done() and not waiting.cancelled())
 
     async def ask(self, message: Message, who: Who) -> Asked:
         """Pass a client's request on; what comes of it is in the inbox. Raises Ended."""
@@ -120,8 +159,9 @@ class Conversation:
             client_id=canonical(message.id).encode(),
             client_token=None if token is None else canonical(token).encode(),
         )
+        if message.method == "resources/subscribe":
+            asked.subscribes = self._subscribe(message.params.get("uri"), who)
         self._asked[asked.id] = asked
-        self._note_subscription(message, who)
         try:
             await self._write(message.asked_as(asked.id))
         except Ended:
@@ -131,7 +171,13 @@ class Conversation:
 
     def forget(self, asked: Asked) -> None:
         """Nobody waits for it any more."""
-        self._asked.pop(asked.id, None)
+        if self._asked.pop(asked.id, None) is not None:
+            self._give_up(asked.id, answered=asked.answered)
+
+    def _give_up(self, id_: str, *, answered: bool) -> None:
+        """The server may still work on it, so what it asks or tells may be about this."""
+        if not answered and not self.ended:
+            self._given_up[id_] = asyncio.get_running_loop().time()
 
     async def cancel(self, id_: str, reason: str) -> None:
         """Tell the server that nobody wants the answer to this request any more."""
@@ -175,6 +221,13 @@ class Conversation:
         if self._listening.get(inbox.who) is inbox:
             del self._listening[inbox.who]
 
+    def end(self, who: Who) -> None:
+        """A client's session is over."""
+        if (inbox := self._listening.pop(who, None)) is not None:
+            inbox.close()
+        for uri in [uri for uri, subscribed in self._subscribed.items() if who in subscribed]:
+            self.unsubscribe(uri, who)
+
     def subscribed_by_others(self, uri: Json, who: Who) -> bool:
         """Whether the server must go on telling of this resource after `who` has enough."""
         others = self._subscribed.get(uri) if isinstance(uri, str) else None
@@ -187,6 +240,7 @@ class Conversation:
 
     def heard(self, line: bytes) -> None:
         """A line of the process, whatever it is."""
+        self._unanswered = 0
         said = _read(line)
         if not isinstance(said, dict) or said.get("jsonrpc") != "2.0":
             self._skip(line)
@@ -210,6 +264,7 @@ class Conversation:
             inbox.close()
         self._asked.clear()
         self._questions.clear()
+        self._given_up.clear()
 
     def _skip(self, line: bytes) -> None:
         """Many servers greet on stdout; that is no reason not to talk with them."""
@@ -220,20 +275,20 @@ class Conversation:
 
     def _answered(self, line: bytes, said: Mapping[str, Any]) -> None:
         id_ = said.get("id")
-        if id_ is None and "error" in said:  # it could not read whose request it was
-            id_ = self._only_request()
+        if id_ is None and "error" in said and not self.greeted:
+            id_ = next(iter(self._own), None)  # later nobody knows whose request it could not read
         if not isinstance(id_, str):
             self._skip(line)
+        elif id_ in self._given_up:
+            del self._given_up[id_]
         elif (own := self._own.get(id_)) is not None:
             if not own.done():
                 own.set_result(line)
         elif (asked := self._asked.pop(id_, None)) is not None:
             asked.answered = True
+            if asked.subscribes is not None and "error" in said:
+                self.unsubscribe(asked.subscribes, asked.who)
             asked.put(_renamed(line, asked, asked.client_id))
-
-    def _only_request(self) -> str | None:
-        waiting = [*self._own, *self._asked]
-        return waiting[0] if len(waiting) == 1 else None
 
     def _asked_back(self, line: bytes, said: Mapping[str, Any]) -> None:
         """A question of the server goes to the one client that it can be meant for, or is refused.
@@ -249,19 +304,31 @@ class Conversation:
             self._reply({"jsonrpc": "2.0", "id": said["id"], "error": error})
             return
         ours = f"approvals-{secrets.token_hex(16)}"
+        while len(self._questions) >= MAX_QUESTIONS:
+            del self._questions[next(iter(self._questions))]
         self._questions[ours] = (question["id"], inbox.who)
         inbox.put(as_read({**question, "id": ours}).encode())
 
     def _only_client(self) -> Inbox | None:
-        """The one request on its way, or where there is none the one client that listens."""
-        if self._own:
+        """The one request on its way, or where there is none the one client that listens; nobody
+        while the server may still be at one that nobody waits for."""
+        if self._own or self._is_at_something_else():
             return None
         waiting: list[Inbox] = [*self._asked.values()] or [*self._listening.values()]
         return waiting[0] if len(waiting) == 1 else None
 
+    def _is_at_something_else(self) -> bool:
+        before = asyncio.get_running_loop().time() - GIVEN_UP.total_seconds()
+        self._given_up = {id_: at for id_, at in self._given_up.items() if at > before}
+        return bool(self._given_up)
+
     def _reply(self, said: Mapping[str, Json]) -> None:
+        if len(self._replies) >= MAX_REPLIES:
+            logger.debug("server %s asks more than it reads answers", self._name)
+            return
         task = asyncio.ensure_future(self._try_to_tell(said))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
 
     async def _try_to_tell(self, said: Mapping[str, Json]) -> None:
         try:
@@ -315,10 +382,17 @@ class Conversation:
             if (inbox := self._listening.get(who)) is not None:
                 inbox.put(line)
 
-    def _note_subscription(self, message: Message, who: Who) -> None:
-        uri = message.params.get("uri")
-        if message.method == "resources/subscribe" and isinstance(uri, str):
-            self._subscribed[uri].add(who)
+    def _subscribe(self, uri: Json, who: Who) -> str | None:
+        """Raises BadMessage for too many or too long ones."""
+        mine = sum(who in subscribed for subscribed in self._subscribed.values())
+        if not isinstance(uri, str):
+            return None
+        if len(uri) > MAX_URI or mine >= MAX_SUBSCRIBED:
+            raise BadMessage(messages.INVALID_PARAMS, "Too many subscriptions, or too long a URI.")
+        if who in self._subscribed[uri]:
+            return None
+        self._subscribed[uri].add(who)
+        return uri
 
     def unsubscribe(self, uri: Json, who: Who) -> None:
         """`who` is not told of this resource any more."""

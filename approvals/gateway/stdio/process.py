@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
+AT_ONCE = 500
+"""Lines after which everybody else has a turn."""
+MAX_UNREAD = 1024 * 1024
+"""Bytes that may wait for a process to read them; while there are more, nothing is written."""
+STUCK = timedelta(seconds=10)
+"""A process that leaves so much unread for so long is started anew."""
+MAX_SAID = 100
+"""Lines of stderr that are logged in each ten seconds."""
 MAX_STDERR = 2000
 """Bytes of one line of stderr; a longer one is not logged."""
 EXIT = timedelta(seconds=2)
@@ -56,6 +64,15 @@ class Process:
             asyncio.create_task(self._log(process.stderr)),
         ]
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unread_since: float | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """It has ended, or cannot be talked with any more."""
+        if self.ended.done() or self._stdin.is_closing():
+            return True
+        since = self._unread_since
+        return since is not None and _now() - since > STUCK.total_seconds()
 
     @classmethod
     async def start(cls, server: CommandServer, *, heard: Callable[[bytes], None]) -> Process:
@@ -81,6 +98,10 @@ class Process:
         """One line. Raises Ended, and then not one byte of it was written."""
         if self.ended.done() or self._stdin.is_closing():
             raise Ended("The server's process has ended.")
+        if self._stdin.transport.get_write_buffer_size() > MAX_UNREAD:
+            self._unread_since = self._unread_since or _now()
+            raise Ended("The server's process does not read what it is told.")
+        self._unread_since = None
         self._stdin.write(line + b"\n")
         with suppress(ConnectionError):  # the end of the process is told by `ended`
             await self._stdin.drain()
@@ -101,13 +122,23 @@ class Process:
     async def _read(self, stdout: asyncio.StreamReader | None) -> None:
         assert stdout is not None  # noqa: S101 (started with pipes)
         try:
+            heard = 0
             async for line in _lines(stdout, most=MAX_ANSWER):
                 if line is None:
                     logger.warning("server %s sent a line beyond 16 MiB", self._name)
                     break
-                self._heard(line)
+                self._take(line)
+                heard += 1
+                if heard % AT_ONCE == 0:
+                    await asyncio.sleep(0)  # others go on while it floods
         finally:
             self._over()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            self._heard(line)
+        except Exception:
+            logger.exception("a line of server %s could not be handled", self._name)
 
     def _over(self) -> None:
         if not self.ended.done():
@@ -117,8 +148,12 @@ class Process:
     async def _log(self, stderr: asyncio.StreamReader | None) -> None:
         """The server's own words for the operator, each line bounded and made visible."""
         assert stderr is not None  # noqa: S101 (started with pipes)
+        until, said_so_far = 0.0, 0
         async for line in _lines(stderr, most=MAX_STDERR):
-            if line:
+            if _now() > until:
+                until, said_so_far = _now() + 10, 0
+            said_so_far += 1
+            if line and said_so_far <= MAX_SAID:
                 said = visible(line.decode("utf-8", "replace").rstrip())
                 logger.info("server %s says: %s", self._name, said)
 
@@ -133,4 +168,11 @@ async def _lines(stream: asyncio.StreamReader, *, most: int) -> AsyncIterator[by
             yield b"".join([*parts, line]) if size + len(line) <= most else None
             parts, size = [], 0
         size += len(rest)
-        parts = [*parts, rest] if size <= most else []
+        if size <= most:
+            parts.append(rest)
+        else:
+            parts = []
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -27,14 +27,20 @@ from approvals.gateway.stdio.conversation import Conversation
 from approvals.gateway.stdio.process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Mapping
 
     from approvals.domain.rulebook import Rulebook
 
 logger = logging.getLogger(__name__)
 
-MAX_PROCESSES = 8
+MAX_PROCESSES = 12
 """Of one server; more kinds of clients at once are refused."""
+MAX_OF_ONE_AGENT = 4
+"""Kinds of clients that one agent may bring to a server at once."""
+REMEMBERED = timedelta(minutes=5)
+"""How long a server that did not speak the newer era is not asked again."""
+RETIRE = timedelta(minutes=5)
+RETIRE_LOOK = timedelta(seconds=1)
 UNUSED = timedelta(seconds=10)
 START_TIMEOUT = timedelta(seconds=60)
 """A first start may have to fetch the server's package."""
@@ -51,6 +57,14 @@ class OtherEra(ApprovalsError):
     """The server does not speak the era of this client."""
 
     code = "unsupported_protocol"
+
+
+class NotGreeted(Unavailable):
+    """The server answered `initialize` with an error; it is not kept for the next client."""
+
+    def __init__(self, said: dict[str, Json]) -> None:
+        self.said = said
+        super().__init__("The server behind the gateway refused to begin.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +96,18 @@ def is_configured(rulebook: Rulebook, place: Place) -> bool:
     return isinstance(server, CommandServer) and place_of(server) == place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Slot:
-    """One kind of client at one server: its process, if it runs, and how starting it went."""
+    """One kind of client at one server: its process, if it runs, and how starting it went.
 
+    `starter` is the agent whose request made it.
+    """
+
+    starter: str
     conversation: Conversation | None = None
     process: Process | None = None
     greeting: dict[str, Json] = field(default_factory=dict)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    starting: asyncio.Task[None] | None = None
     failures: int = 0
     not_before: float = 0.0
     since: float = 0.0
@@ -97,7 +115,9 @@ class _Slot:
 
     @property
     def is_busy(self) -> bool:
-        return self.lock.locked() or (self.conversation is not None and self.conversation.busy)
+        return self.starting is not None or (
+            self.conversation is not None and self.conversation.busy
+        )
 
 
 class Processes:
@@ -107,38 +127,46 @@ class Processes:
         """`is_current` says whether the configuration still has such a server."""
         self._is_current = is_current
         self._slots: dict[tuple[Place, Kind], _Slot] = {}
-        self._handshake_only: set[Place] = set()
+        self._handshake_only: dict[Place, float] = {}
         self._stopping: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def conversation(
-        self, server: CommandServer, kind: Kind
+        self, server: CommandServer, kind: Kind, *, agent: str, sends: bool = False
     ) -> tuple[Conversation, dict[str, Json]]:
         """The running process for these clients and what it said when it was greeted.
 
-        Raises OtherEra, Overloaded while too many kinds of clients are there, and Unavailable
-        when it does not start or is not to be started yet.
+        `sends`: for an approved call, which no bound keeps back. A start goes on when the request
+        that needed it first has gone. Raises OtherEra, NotGreeted, Overloaded while too many kinds
+        of clients are there, and Unavailable when it does not start or is not to be started yet.
         """
-        if kind.is_modern and place_of(server) in self._handshake_only:
+        place = place_of(server)
+        if kind.is_modern and self._handshake_only.get(place, 0.0) > _now():
             raise OtherEra(ONLY_HANDSHAKE)
-        slot = self._slot(server, kind)
-        async with slot.lock:
-            if slot.conversation is None or slot.conversation.ended:
-                await self._start(server, kind, slot)
-            assert slot.conversation is not None  # noqa: S101 (started, or an error was raised)
-            return slot.conversation, slot.greeting
+        slot = self._slot(place, kind, agent, bounded=not sends)
+        if slot.starting is None and (slot.conversation is None or slot.conversation.ended):
+            self._check(slot)
+            slot.starting = asyncio.create_task(self._start(server, kind, slot))
+            slot.starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if slot.starting is not None:
+            await asyncio.shield(slot.starting)
+        if slot.conversation is None:
+            raise Unavailable("The server behind the gateway was stopped.")
+        return slot.conversation, slot.greeting
 
     async def close(self) -> None:
         """Stop them all."""
+        self._closing = True
         for slot in self._slots.values():
             self._stop(slot)
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
     def drop_others(self) -> None:
-        """Stop those of servers that the configuration has no more."""
+        """Stop those of servers that the file has no more, once they have nothing to do."""
         for key, slot in list(self._slots.items()):
             if not self._is_current(key[0]):
-                self._stop(slot)
                 del self._slots[key]
+                self._spawn(self._retire(slot))
 
     def running(self, server: CommandServer) -> list[Conversation]:
         """Those of this server."""
@@ -148,52 +176,75 @@ class Processes:
             if place == place_of(server) and slot.conversation and not slot.conversation.ended
         ]
 
-    def _slot(self, server: CommandServer, kind: Kind) -> _Slot:
-        place = place_of(server)
+    def _slot(self, place: Place, kind: Kind, agent: str, *, bounded: bool) -> _Slot:
         slot = self._slots.get((place, kind))
         if slot is None:
             self.drop_others()
-            self._make_room(place)
-            slot = self._slots[place, kind] = _Slot()
-        slot.used = asyncio.get_running_loop().time()
+            if bounded:
+                self._make_room(place, agent)
+            slot = self._slots[place, kind] = _Slot(starter=agent)
+        slot.used = _now()
         return slot
 
-    def _make_room(self, place: Place) -> None:
+    def _make_room(self, place: Place, agent: str) -> None:
         """Stop the process that was not used for longest, if that is a while and it has nothing
         to do: nobody makes servers start and stop by changing how they speak."""
-        mine = [(slot.used, key) for key, slot in self._slots.items() if key[0] == place]
-        if len(mine) < MAX_PROCESSES:
-            return
-        before = asyncio.get_running_loop().time() - UNUSED.total_seconds()
-        for used, key in sorted(mine, key=lambda one: one[0]):
-            slot = self._slots[key]
-            if used < before and not slot.is_busy:
-                self._stop(slot)
+        here = {key: slot for key, slot in self._slots.items() if key[0] == place}
+        mine = {key: slot for key, slot in here.items() if slot.starter == agent}
+        if len(mine) >= MAX_OF_ONE_AGENT:
+            self._drop_unused(mine)
+        elif len(here) >= MAX_PROCESSES:
+            self._drop_unused(here)
+
+    def _drop_unused(self, slots: Mapping[tuple[Place, Kind], _Slot]) -> None:
+        before = _now() - UNUSED.total_seconds()
+        for key, slot in sorted(slots.items(), key=lambda one: one[1].used):
+            if slot.used < before and not slot.is_busy:
                 del self._slots[key]
+                self._stop(slot)
                 return
         raise Overloaded("Too many different clients use this server at once. Try again later.")
 
-    def _stop(self, slot: _Slot) -> None:
+    async def _retire(self, slot: _Slot) -> None:
+        until = _now() + RETIRE.total_seconds()
+        while slot.is_busy and _now() < until and not self._closing:  # noqa: ASYNC110 (rare)
+            await asyncio.sleep(RETIRE_LOOK.total_seconds())
         if slot.process is not None:
-            task = asyncio.create_task(slot.process.stop())
-            self._stopping.add(task)
-            task.add_done_callback(self._stopping.discard)
-        slot.process = slot.conversation = None
+            await slot.process.stop()
 
-    async def _start(self, server: CommandServer, kind: Kind, slot: _Slot) -> None:
-        now = asyncio.get_running_loop().time()
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    def _stop(self, slot: _Slot) -> None:
+        """At once nobody talks with it any more; that it ends takes a while."""
+        if slot.starting is not None and slot.starting is not asyncio.current_task():
+            slot.starting.cancel()
+        process, slot.process, slot.conversation = slot.process, None, None
+        if process is not None:
+            self._spawn(process.stop())
+
+    def _check(self, slot: _Slot) -> None:
+        """Raises Unavailable while it is not to be started again."""
         if slot.process is not None:  # it ran, and has ended
-            self._count(slot, steady=now - slot.since > STEADY.total_seconds())
+            self._count(slot, steady=_now() - slot.since > STEADY.total_seconds())
             self._stop(slot)
-        if (left := slot.not_before - now) > 0:
+        if (left := slot.not_before - _now()) > 0:
             wait = max(1, round(left))
             raise Unavailable(f"The server behind the gateway ended; it starts again in {wait} s.")
+
+    async def _start(self, server: CommandServer, kind: Kind, slot: _Slot) -> None:
         within = PROBE_TIMEOUT if kind.is_modern else START_TIMEOUT
         try:
             async with asyncio.timeout(within.total_seconds()):
                 await self._begin(server, kind, slot)
+        except NotGreeted:
+            self._count(slot, steady=False)
+            self._stop(slot)
+            raise
         except OtherEra:
-            self._handshake_only.add(place_of(server))
+            self._handshake_only[place_of(server)] = _now() + REMEMBERED.total_seconds()
             self._stop(slot)
             raise
         except (Unavailable, ConnectionError, TimeoutError, InvalidJson) as error:
@@ -206,27 +257,36 @@ class Processes:
         except BaseException:
             self._stop(slot)
             raise
-        slot.since = asyncio.get_running_loop().time()
+        finally:
+            slot.starting = None
+        slot.since = _now()
 
     def _count(self, slot: _Slot, *, steady: bool) -> None:
         slot.failures = 0 if steady else slot.failures + 1
         wait = BACKOFF[min(max(slot.failures - 1, 0), len(BACKOFF) - 1)]
-        slot.not_before = asyncio.get_running_loop().time() + wait if wait else 0
+        slot.not_before = _now() + wait if wait else 0
 
     async def _begin(self, server: CommandServer, kind: Kind, slot: _Slot) -> None:
         conversation = Conversation(server.name)
-        slot.process = await Process.start(server, heard=conversation.heard)
-        conversation.begin(slot.process)
+        process = slot.process = await Process.start(server, heard=conversation.heard)
+        conversation.begin(process)
         request = _greeting(kind)
         response = response_to(await conversation.own(request), request.id) or {}
         error, result = response.get("error"), response.get("result")
         if kind.is_modern and not _is_modern(response):
             raise OtherEra(ONLY_HANDSHAKE)
-        slot.greeting = {"error": error} if error is not None else {"result": result}
-        if not kind.is_modern and error is None:
+        if not kind.is_modern:
+            if isinstance(error, dict):
+                raise NotGreeted(error)
             note: dict[str, Json] = {"jsonrpc": "2.0", "method": "notifications/initialized"}
             await conversation.tell(note)
+        conversation.greeted = True
+        slot.greeting = result if isinstance(result, dict) else {}
         slot.conversation = conversation
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 ONLY_HANDSHAKE = "This server speaks only versions that begin with `initialize`."

@@ -21,7 +21,8 @@ from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, S
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.own import OwnRequest, answered, call_request, read_tools, response_to
 from approvals.gateway.stdio.conversation import Who
-from approvals.gateway.stdio.processes import UNSUPPORTED_VERSION, Kind, OtherEra
+from approvals.gateway.stdio.process import Ended
+from approvals.gateway.stdio.processes import UNSUPPORTED_VERSION, Kind, NotGreeted, OtherEra
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
 from approvals.outbound import Answer
 from approvals.ports import NotSent, SendOutcome, Unanswered
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SESSION_PARTS = 3
-MAX_CAPABILITIES = 2048
-"""Bytes of a client's abilities; they travel in its session id."""
+_CAPABILITIES = {
+    "elicitation": ("form", "url"),
+    "roots": ("listChanged",),
+    "sampling": ("context", "tools"),
+}
 JSON = ((b"content-type", b"application/json"),)
 EVENTS = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 
@@ -80,7 +84,10 @@ class StdioUpstream:
 
     async def tool(self, name: str, *, max_age: timedelta = FRESH) -> Tool | None:
         """The server's entry for this tool; None when it lists no such tool."""
-        return await self._catalogue.find(self._address, name, self._read_tools, max_age=max_age)
+        key = f"{self._address} {self._kind}"  # others may be shown other tools
+        return await self._catalogue.find(
+            key, name, self._read_tools, address=self._address, max_age=max_age
+        )
 
     async def tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
         """None: there are no headers."""
@@ -97,7 +104,7 @@ class StdioUpstream:
     async def prepare(self, tool: str, arguments: str) -> None:
         if not self._is_current():
             raise SessionLost("The server's entry has changed. Start a new session.")
-        conversation = await self._conversation()
+        conversation = await self._conversation(sends=True)
         self._prepared = conversation, call_request(tool, arguments, self._message)
 
     async def send(self) -> SendOutcome:
@@ -112,9 +119,12 @@ class StdioUpstream:
             async with asyncio.timeout(self._timeout):
                 response = response_to(await conversation.own(request), request.id)
         except TimeoutError:
+            conversation.not_in_time()
             await self._nobody_waits(conversation, request.id)
             return Unanswered(why="the server did not answer in time")
-        except (Unavailable, ConnectionError):
+        except Ended:  # before one byte was written
+            return NotSent(why="the server's process could not be written to")
+        except ConnectionError:
             return Unanswered(why="the server's process ended")
         except InvalidJson:
             return Unanswered(why="the answer could not be read")
@@ -138,6 +148,9 @@ class StdioUpstream:
             finally:
                 conversation.leave(inbox)
         elif method == "DELETE":
+            if self._kind is not None:
+                for conversation in self._processes.running(self._server):
+                    conversation.end(self._who)
             yield _plain(200)
         elif self._message.method is None:
             yield await self._answer_back()
@@ -153,14 +166,17 @@ class StdioUpstream:
         """The process is greeted once; each client gets its greeting and a session of its own."""
         params = self._message.params
         capabilities = params.get("capabilities")
-        said = canonical(capabilities if isinstance(capabilities, dict) else {})
+        said = canonical(_known(capabilities))
         asked = params.get("protocolVersion")
         protocol = asked if asked in HANDSHAKE_PROTOCOL_VERSIONS else LATEST_HANDSHAKE_VERSION
-        if len(said) > MAX_CAPABILITIES:
-            raise BadMessage(messages.INVALID_PARAMS, "`capabilities` are too long.")
         kind = Kind(protocol=str(protocol), capabilities=said)
-        _, greeting = await self._processes.conversation(self._server, kind)
-        answer = _plain(200, {"jsonrpc": "2.0", "id": self._message.id, **greeting})
+        try:
+            _, greeting = await self._processes.conversation(
+                self._server, kind, agent=self._who.agent
+            )
+        except NotGreeted as error:
+            return _plain(200, {"jsonrpc": "2.0", "id": self._message.id, "error": error.said})
+        answer = _plain(200, {"jsonrpc": "2.0", "id": self._message.id, "result": greeting})
         session = (b"mcp-session-id", _session(kind).encode())
         return Answer(status=200, headers=(*answer.headers, session), chunks=answer.chunks)
 
@@ -216,24 +232,28 @@ class StdioUpstream:
         except (Unavailable, TimeoutError):
             pass
 
-    async def _conversation(self) -> Conversation:
+    async def _conversation(self, *, sends: bool = False) -> Conversation:
         if self._kind is None:
             raise BadMessage(messages.INVALID_REQUEST, "Begin with `initialize`.")
-        conversation, _ = await self._processes.conversation(self._server, self._kind)
+        conversation, _ = await self._processes.conversation(
+            self._server, self._kind, agent=self._who.agent, sends=sends
+        )
         return conversation
 
     async def _read_tools(self) -> list[Entry]:
+        conversation = await self._conversation()  # a start may take longer than a list
+
+        async def ask(request: OwnRequest) -> dict[str, Json] | None:
+            return response_to(await conversation.own(request), request.id)
+
         try:
             async with asyncio.timeout(min(self._timeout, LIST_TIMEOUT.total_seconds())):
-                return await read_tools(self._ask, self._message)
+                return await read_tools(ask, self._message)
         except (ConnectionError, TimeoutError) as error:
+            conversation.not_in_time()
             raise Silent("The server does not give its tool list.") from error
         except InvalidJson as error:
             raise Unavailable("The server's tool list cannot be read.") from error
-
-    async def _ask(self, request: OwnRequest) -> dict[str, Json] | None:
-        conversation = await self._conversation()
-        return response_to(await conversation.own(request), request.id)
 
 
 def _kind(message: Message, session: str | None) -> Kind | None:
@@ -245,6 +265,22 @@ def _kind(message: Message, session: str | None) -> Kind | None:
     if not isinstance(asked, str):
         return None
     return Kind(protocol=asked if asked in MODERN else MODERN[-1], capabilities=None)
+
+
+def _known(capabilities: Json) -> dict[str, Json]:
+    """What a client says it can do, as far as servers can use it: the rest would only make more
+    kinds of clients, each with a process."""
+    said = capabilities if isinstance(capabilities, dict) else {}
+    found: dict[str, Json] = {}
+    for name, parts in _CAPABILITIES.items():
+        value = said.get(name)
+        if isinstance(value, dict):
+            found[name] = {
+                part: True if part == "listChanged" else {}
+                for part in parts
+                if value.get(part) is not None and value.get(part) is not False
+            }
+    return found
 
 
 def _session(kind: Kind) -> str:
@@ -267,10 +303,10 @@ def _opened(session: str) -> tuple[str, str]:
 
 async def _answer_of(asked: Asked) -> Answer:
     """One JSON answer, or a stream where the server has more to say before it."""
-    first = await asked.messages.get()
+    first = await asked.take()
     if first is None:
         raise AnswerLost("The server's process ended before it answered.")
-    if asked.answered and asked.messages.empty():
+    if asked.answered and asked.is_empty:
         return Answer(status=200, headers=JSON, chunks=_once(first))
     return Answer(status=200, headers=EVENTS, chunks=_until_answered(asked, first))
 
@@ -281,15 +317,15 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 async def _until_answered(asked: Asked, first: bytes) -> AsyncIterator[bytes]:
     yield sse.event(first.rstrip(b"\r"))
-    while not (asked.answered and asked.messages.empty()):
-        line = await asked.messages.get()
+    while not (asked.answered and asked.is_empty):
+        line = await asked.take()
         if line is None:
             raise AnswerLost("The server's process ended before it answered.")
         yield sse.event(line.rstrip(b"\r"))
 
 
 async def _events(inbox: Inbox) -> AsyncIterator[bytes]:
-    while (line := await inbox.messages.get()) is not None:
+    while (line := await inbox.take()) is not None:
         yield sse.event(line.rstrip(b"\r"))
 
 
