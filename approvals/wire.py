@@ -23,9 +23,9 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def text_header(scope: Scope, name: bytes) -> str | None:
-    """The header as text; bytes outside ASCII stay distinguishable."""
+    """The header as text without blanks at its ends; bytes outside ASCII stay distinguishable."""
     value = header(scope, name)
-    return None if value is None else value.decode("latin-1")
+    return None if value is None else value.decode("latin-1").strip(" \t")
 
 
 def bearer(scope: Scope) -> str:

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcp.shared.inbound import validate_mcp_param_headers
+
 from approvals.domain.call import Call, Executor, canonical_arguments
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refused import (
@@ -20,7 +22,7 @@ from approvals.gateway import gateway_tools, messages, schema, tasks
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.request import Reply, Request, through
-from approvals.gateway.upstream import AnswerLost
+from approvals.gateway.upstream import AnswerLost, plainly
 from approvals.service.fields import fields
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
@@ -201,6 +203,7 @@ class Calls:
         if tool is None:
             await self._gate.unknown_tool(agent, server, name)
             return None
+        _check_said(request, tool)
         call = _call(request, name, tool=tool)
         verdict = self._gate.judge(call)
         if verdict.ruling is Ruling.REQUIRE_APPROVAL:
@@ -216,6 +219,15 @@ async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
     made = await request.upstream.tool_headers(name, canonical(_arguments(request)))
     kept = [(key, value) for key, value in request.headers if key.decode() not in made]
     return [*kept, *((key.encode(), value.encode("latin-1")) for key, value in made.items())]
+
+
+def _check_said(request: Request, tool: Tool) -> None:
+    """Raises BadMessage where a header does not say what its argument says (SEP-2243)."""
+    if request.message.is_modern:
+        plain = {name: plainly(value) for name, value in _arguments(request).items()}
+        wrong = validate_mcp_param_headers(tool.input_schema, plain, request.said)
+        if wrong is not None:
+            raise BadMessage(wrong.code, wrong.message)
 
 
 def _call(request: Request, name: str, *, tool: Tool) -> Call:

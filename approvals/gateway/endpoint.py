@@ -66,6 +66,8 @@ _JSON_TYPES = frozenset(
 MAX_OPEN = 100
 """Requests of one agent that may be passing through at once, streams among them."""
 _NAMED_BY = {**NAME_BEARING_METHODS, **dict.fromkeys(tasks.METHODS, "taskId")}
+_ROUTING = frozenset({b"mcp-method", b"mcp-name"})
+_PARAM = b"mcp-param-"
 _STATUS: dict[type[ApprovalsError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
@@ -145,6 +147,7 @@ class Gateway:
                 message=message,
                 upstream=upstream,
                 headers=_passed(scope, session),
+                said=_said(scope),
                 session=session.id,
                 left=left,
                 streams=b"text/event-stream" in (header(scope, b"accept") or b""),
@@ -320,7 +323,7 @@ async def _unless_gone(
 
 
 def _passed(scope: Scope, session: Session) -> Sequence[tuple[bytes, bytes]]:
-    headers = [(name, value) for name, value in scope["headers"] if name in _PASSED]
+    headers = [(name, value.strip(b" \t")) for name, value in scope["headers"] if name in _PASSED]
     if session.id is not None:
         headers.append((b"mcp-session-id", session.id.encode("latin-1")))
     return [*headers, (b"content-type", b"application/json")]
@@ -339,18 +342,32 @@ def _check_type(scope: Scope) -> None:
 
 def _check_headers(scope: Scope, message: Message) -> None:
     """What a proxy read in the headers must be what the body says (SEP-2243)."""
-    for name in (b"mcp-method", b"mcp-name"):
-        if sum(key == name for key, _ in scope["headers"]) > 1:
-            raise BadMessage(messages.HEADER_MISMATCH, "A routing header appears twice.")
+    routing = [key for key, _ in scope["headers"] if key in _ROUTING or key.startswith(_PARAM)]
+    if len(routing) > len(set(routing)):
+        raise BadMessage(messages.HEADER_MISMATCH, "A routing header appears twice.")
     method = text_header(scope, b"mcp-method")
     if method is not None and method != message.method:
         raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Method` is not the method of the body.")
     member = _NAMED_BY.get(message.method or "")
-    if header(scope, b"mcp-name") is None or member is None:
+    name = text_header(scope, b"mcp-name")
+    if member is None or (name is None and not _is_call(message)):
         return
-    named = message.params.get(member)
-    if decode_header_value(text_header(scope, b"mcp-name")) != named:
+    if name is None or decode_header_value(name) != message.params.get(member):
         raise BadMessage(messages.HEADER_MISMATCH, "`Mcp-Name` is not the name in the body.")
+
+
+def _is_call(message: Message) -> bool:
+    """A call of the 2026 era, whose name has to be in a header."""
+    return message.is_modern and message.method == "tools/call"
+
+
+def _said(scope: Scope) -> dict[str, str]:
+    """The headers that repeat arguments of a call."""
+    return {
+        key.decode("latin-1"): value.decode("latin-1").strip(" \t")
+        for key, value in scope["headers"]
+        if key.startswith(_PARAM)
+    }
 
 
 def _status(error: ApprovalsError) -> int:

@@ -9,7 +9,7 @@ from approvals.gateway.waits import is_ours
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from approvals.domain.rulebook import Server
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Request:
     """One request of an agent to one server.
 
-    `left` is done once the client has gone; `streams`: it takes events; `still` raises once its key
-    is revoked; `passing` counts what takes a connection.
+    `said` are the headers that repeat arguments; `left` is done once the client has gone;
+    `streams`: it takes events; `still` raises once its key is revoked; `passing` counts what takes
+    a connection.
     """
 
     agent: AgentPrincipal
@@ -32,6 +33,7 @@ class Request:
     message: Message
     upstream: ServerSide
     headers: Sequence[tuple[bytes, bytes]]
+    said: Mapping[str, str]
     session: str | None
     left: asyncio.Future[None]
     streams: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from approvals.domain.strictjson import Number
 from approvals.errors import Unavailable
 from approvals.ports import Upstream
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from approvals.domain.strictjson import Json
     from approvals.gateway.catalogue import Tool
     from approvals.outbound import Answer
 
@@ -50,3 +52,10 @@ class ServerSide(Upstream, Protocol):
     def check_session(self, answer: Answer) -> None:
         """Raise SessionLost when the server says that it does not know the session."""
         ...
+
+
+def plainly(value: Json) -> Json:
+    """1.0 as the integer it is: a header for it is otherwise left out."""
+    if isinstance(value, Number) and value == value.to_integral_value():
+        return int(value)
+    return value

@@ -17,12 +17,12 @@ from mcp.shared.inbound import (
 )
 
 from approvals.domain.digest import sha256
-from approvals.domain.strictjson import Json, Number, parse
+from approvals.domain.strictjson import Json, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.own import answered, call_request, cancellation, read_tools, response_to
-from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
+from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost, plainly
 from approvals.outbound import AnswerTooLarge, Broken, Unreached
 from approvals.ports import NotSent, SendOutcome, Unanswered
 
@@ -198,7 +198,7 @@ class HttpUpstream:
         assert isinstance(values, dict)  # noqa: S101 (canonical_arguments made it)
         if find_invalid_x_mcp_header(schema) is not None:
             return {"mcp-name": encode_header_value(tool)}
-        plain = {name: _plain(value) for name, value in values.items()}
+        plain = {name: plainly(value) for name, value in values.items()}
         params = mcp_param_headers(x_mcp_header_map(schema), plain)
         return {
             "mcp-name": encode_header_value(tool),
@@ -273,10 +273,3 @@ def _not_accepted(status: int, *, in_session: bool) -> NotSent | None:
     if status == HTTP_NOT_FOUND and in_session:
         return NotSent(why="the server lost the session")
     return None
-
-
-def _plain(value: Json) -> Json:
-    """1.0 as the integer it is: a header for it is otherwise left out."""
-    if isinstance(value, Number) and value == value.to_integral_value():
-        return int(value)
-    return value

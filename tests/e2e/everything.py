@@ -67,7 +67,7 @@ def serving(transport: str) -> Iterator[tuple[dict[str, Any], Any]]:
     )
     url = f"http://127.0.0.1:{port}/mcp"
     try:
-        while not _answers(url):
+        while not answers(url):
             time.sleep(0.1)
         yield {"url": url}, streamable_http_client(url)
     finally:
@@ -75,7 +75,8 @@ def serving(transport: str) -> Iterator[tuple[dict[str, Any], Any]]:
         process.wait()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether somebody listens there."""
     try:
         urllib.request.urlopen(url, timeout=5)
     except urllib.error.HTTPError:

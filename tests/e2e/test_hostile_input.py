@@ -56,6 +56,7 @@ async def mcp(w: World, body: bytes, **headers: str) -> httpx2.Response:
         "content-type": "application/json",
         "accept": "application/json, text/event-stream",
         "mcp-protocol-version": "2026-07-28",
+        "mcp-name": "act",
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     return await w.http.post(f"{w.url}/mcp/up", content=body, headers=given)

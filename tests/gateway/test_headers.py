@@ -61,13 +61,17 @@ async def pay(w: World, to: str, **headers: str) -> Any:
     return await mcp(w, json.dumps(message).encode(), **routing, **headers)
 
 
-async def test_a_header_that_repeats_an_argument_is_made_from_what_was_judged(
+async def test_a_header_that_repeats_an_argument_says_what_the_argument_says(
     tmp_path: Path, server: tuple[str, list[dict[str, str]]]
 ) -> None:
     url, seen = server
     rule = {"require": [{"conditions": [{"path": "args.to", "op": "eq", "value": "bob"}]}]}
     async with world(tmp_path, more=more(url, policy(hide=[], tools={"pay": rule}))) as w:
-        answer = await pay(w, "bob", mcp_param_to="mallory", mcp_param_other="x")
+        for wrong in ({"mcp_param_to": "mallory"}, {"mcp_param_other": "bob"}, {}):
+            answer = await pay(w, "bob", **wrong)
+            assert answer.status_code == 400
+            assert answer.json()["error"]["code"] == -32020
+        answer = await pay(w, "bob", mcp_param_to="bob", mcp_param_other="x")
         assert "paid bob" in answer.text
         [called] = [headers for headers in seen if headers.get("mcp-name") == "pay"]
         assert called["mcp-param-to"] == "bob"

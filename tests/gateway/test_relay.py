@@ -71,7 +71,7 @@ async def test_members_that_were_not_read_are_not_passed_on(tmp_path: Path) -> N
         smuggled = json.loads(call_body('{"what":"x"}').replace(b"act", b"look"))
         smuggled |= {"Method": "tools/call", "PARAMS": {"name": "act"}, "method": "tools/call"}
         smuggled["extra"] = 1
-        await mcp(w, json.dumps(smuggled).encode())
+        await mcp(w, json.dumps(smuggled).encode(), mcp_name="look")
         [seen] = w.upstream.seen
         assert set(json.loads(seen)) == {"jsonrpc", "id", "method", "params"}
         assert w.upstream.calls == 0
@@ -163,7 +163,8 @@ async def test_a_tool_whose_name_is_not_latin_runs_like_any_other(tmp_path: Path
 async def test_names_and_justifications_are_bounded(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         long = modern("tools/call", name="n" * 201, arguments={})
-        assert (await mcp(w, long)).json()["error"]["code"] == -32602
+        said = (await mcp(w, long, mcp_name="n" * 201)).json()
+        assert said["error"]["code"] == -32602
         meta = json.loads(META) | {messages.JUSTIFICATION: "j" * 2001}
         wordy = message(
             method="tools/call", params={"name": "act", "arguments": {"what": "x"}, "_meta": meta}

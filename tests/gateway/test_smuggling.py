@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.shared.inbound import encode_header_value
 
 from tests.e2e.raw import MODERN
 from tests.e2e.world import World, world
@@ -62,6 +63,7 @@ async def test_the_key_and_headers_of_the_client_never_reach_the_server(tmp_path
             ]
             tool = dice.choice(("look", "act", "\u8f6c\u8d26"))
             arguments = {"what": f"{seed}", dice.choice(("a", "authorization")): 1}
+            more.append(("Mcp-Name", encode_header_value(tool)))
             await send(w, _call(seed, tool, arguments), more)
         assert w.upstream.headers
         for headers in w.upstream.headers:

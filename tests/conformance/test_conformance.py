@@ -1,0 +1,81 @@
+"""What fails through the gateway fails without it: the official suite, every check of both eras.
+
+In `make conformance` and `make test-all`: it needs Node.js. The gateway wants a key, which the
+suite cannot send, so a proxy of the test puts it into each request.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from approvals.demo.stage import served
+from tests.conformance.suite import REVISIONS, failures
+from tests.e2e.everything import answers
+from tests.e2e.world import world
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+pytestmark = [pytest.mark.anyio, pytest.mark.long]
+SERVER = Path(__file__).with_name("server.py")
+ALLOW = {"version": "1", "default": "allow"}
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_with_every_call_allowed_nothing_fails_that_does_not_fail_without(
+    tmp_path: Path, revision: str
+) -> None:
+    with fixture_server() as url:
+        direct, checks = await failures(url, revision, tmp_path / "direct")
+    with fixture_server() as url:
+        more = {"servers": {"up": {"url": url, "policy": ALLOW}}}
+        async with (
+            world(tmp_path, more=more) as w,
+            served(WithKey(w.app, w.keys["bot"])) as proxy,
+        ):
+            through, same = await failures(f"{proxy}/mcp/up", revision, tmp_path / "through")
+    print(f"{revision}: {checks} checks; failed direct {len(direct)}, through {len(through)}")
+    assert through - direct == set()
+    assert checks > 80
+    assert same > 80
+
+
+class WithKey:
+    """The gateway, with an agent's key in every request."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = (b"authorization", f"Bearer {key}".encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._app({**scope, "headers": [*scope["headers"], self._key]}, receive, send)
+            return
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextmanager
+def fixture_server() -> Iterator[str]:
+    """A fresh server: the suite changes its lists."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(SERVER), str(port)], stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/mcp"
+    try:
+        while not answers(url):
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
