@@ -281,3 +281,9 @@ def test_a_result_that_cannot_be_read_now_can_be_had_by_asking_again() -> None:
     said = refusal.unreadable(released(ReleaseStatus.SUCCEEDED))
     assert said.message.startswith("EXECUTED: the call was approved and ran, and its result cannot")
     assert said.retry_allowed
+
+
+def test_what_a_client_may_show_while_it_waits_names_the_deadline_and_the_approval() -> None:
+    asked = approval()
+    said = refusal.waiting_for(asked)
+    assert said == f"Waiting for a person until 12:15 UTC ({asked.id})."

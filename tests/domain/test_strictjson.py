@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from approvals.domain.strictjson import Json, Number, Written, canonical, parse, quoted
+from approvals.domain.strictjson import Json, Number, Written, as_read, canonical, parse, quoted
 from approvals.errors import InvalidJson
 
 calmly = settings(deadline=None, database=None)
@@ -251,3 +251,9 @@ def test_a_quoted_text_keeps_its_characters() -> None:
 def test_a_number_shows_its_lexeme() -> None:
     assert repr(Number("1e2")) == "Number('1e2')"
     assert Number("1e2") == 100
+
+
+def test_what_was_read_is_written_in_its_own_order_and_exactly() -> None:
+    text = '{"b":1.50,"a":[100000000000000000001,{"d":null,"c":"\u00e9"}]}'
+    assert as_read(parse(text.encode())) == text
+    assert canonical(parse(text.encode())) != text

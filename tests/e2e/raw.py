@@ -33,11 +33,11 @@ def call(id_: int, *, modern: bool = False) -> dict[str, Any]:
     return {"id": id_, "method": "tools/call", "params": params}
 
 
-async def opened(w: World) -> dict[str, str]:
+async def opened(w: World, capabilities: dict[str, Any] | None = None) -> dict[str, str]:
     """The headers of a session of the older era."""
     params = {
         "protocolVersion": "2025-11-25",
-        "capabilities": {},
+        "capabilities": capabilities or {},
         "clientInfo": {"name": "t", "version": "1"},
     }
     answer = await post(w, {}, {"id": 1, "method": "initialize", "params": params})

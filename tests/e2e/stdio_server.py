@@ -68,11 +68,12 @@ async def pause(seconds: float) -> str:
 
 async def ask(context: Context, seconds: float = 0) -> str:
     """Ask the client's person for a name."""
-    await anyio.sleep(seconds)
-    try:
-        said = await context.elicit("Who are you?", Name)
-    except MCPError as error:
-        return f"refused: {error}"
+    with anyio.CancelScope(shield=True):  # it does not hear that nobody waits
+        await anyio.sleep(seconds)
+        try:
+            said = await context.elicit("Who are you?", Name)
+        except MCPError as error:
+            return f"refused: {error}"
     return f"hello {said.data.name}" if said.action == "accept" else said.action
 
 

@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from approvals.domain.policy.model import Policy
 
 pytestmark = pytest.mark.anyio
+ASKED: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}}
+"""What the client library says that it can, so that both share a process."""
 
 
 async def test_a_question_about_a_call_whose_client_left_is_given_to_nobody(
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path, more=started(tmp_path)) as w, asking(w, "other") as other:
-        session = await opened(w)
+        session = await opened(w, ASKED)
         left = asyncio.create_task(post(w, session, tool("ask", {"seconds": 1})))
         await asyncio.sleep(0.3)
         left.cancel()
@@ -40,6 +42,7 @@ async def test_a_question_about_a_call_whose_client_left_is_given_to_nobody(
         paused = await other.call_tool("pause", {"seconds": 2})
         assert text(paused) == "paused 2.0"
         assert w.asked == []
+    assert len(lines(tmp_path, "starts")) == 1
 
 
 async def test_a_question_about_an_approved_call_that_timed_out_is_given_to_nobody(
@@ -62,8 +65,9 @@ async def test_an_error_without_an_id_ends_nobodys_request(conversation: Convers
     call = read(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}')
     asked = await conversation.ask(call, Who(agent="bot", session="s"))
     own = asyncio.create_task(conversation.own(OwnRequest("tools/call", "{}")))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     conversation.heard(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}')
+    await asyncio.sleep(0.05)
     assert not asked.answered
     assert not own.done()
     own.cancel()
@@ -99,11 +103,11 @@ async def test_a_client_that_takes_nothing_is_given_up_at_its_bound(
 async def test_a_start_goes_on_when_the_request_that_needed_it_has_gone(tmp_path: Path) -> None:
     more = started(tmp_path, args=[str(SERVER), str(tmp_path), "2"])
     async with world(tmp_path, more=more) as w:
-        for _ in range(10):
-            calling = asyncio.create_task(opened(w))
-            await asyncio.sleep(0.1)
-            calling.cancel()
-            await asyncio.gather(calling, return_exceptions=True)
+        calling = asyncio.create_task(opened(w))
+        while not lines(tmp_path, "starts"):
+            await asyncio.sleep(0.02)
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
         await opened(w)
     assert len(lines(tmp_path, "starts")) == 1
 
