@@ -173,6 +173,9 @@ async def test_what_is_written_is_not_called_refused_because_somebody_locks_its_
     await backend_behind_a_lock(watcher, other_than=own)
     await before.rollback()
     await locking
+    async with asyncio.timeout(10):  # it is committed; its answer is on the way to be lost
+        while not network.answers_lost:
+            await asyncio.sleep(0.01)
     assert network.answers_lost == 1
     network.lose_answers_to(None)
     assert await writing == Applied()

@@ -203,7 +203,7 @@ async def test_a_reload_that_changes_how_it_is_started_starts_another(
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
         [approval] = await w.pending()
         said = json.loads((tmp_path / "approvals.yaml").read_text())
-        said["servers"]["up"]["args"].append("more")
+        said["servers"]["up"]["args"].append("0.1")
         (tmp_path / "approvals.yaml").write_text(json.dumps(said))
         assert (await w.rest("POST", "/v1/policies/reload", by="carol")).status_code == 200
         await w.approve(approval)
