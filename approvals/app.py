@@ -127,11 +127,12 @@ async def open_services(
         gateway = _gateway(
             services, keyring, pools, processes, tracer, patience=patience, settings=settings
         )
+        sending = asyncio.create_task(services.detached.run(gateway.upstream_of))
         try:
-            sending = asyncio.create_task(services.detached.run(gateway.upstream_of))
             yield services, gateway
         finally:
             sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
             services.waiting.stop()
             await services.releases.drain(within=settings.upstream_timeout)
             await services.liveness.leave()
@@ -226,7 +227,7 @@ def _services(
             clock=clock,
             ids=ids,
             signals=hints,
-            may_call=identity.may_call,
+            callers=identity.callers,
         ),
         audit=Audit(store=store, audit=database.store, keyring=all_keys, clock=clock),
         retention=Retention(
@@ -298,16 +299,13 @@ def _gateway(
 def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience) -> Relay:
     cancelling = Cancelling(approvals=services.approvals, releases=services.releases)
     tasks = Tasks(
-        store=services.store,
         approvals=services.approvals,
         releases=services.releases,
         hold=hold,
         cancelling=cancelling,
         rules=services.rules,
     )
-    gateway_tools = GatewayTools(
-        store=services.store, approvals=services.approvals, rules=services.rules
-    )
+    gateway_tools = GatewayTools(approvals=services.approvals, rules=services.rules)
     calls = Calls(
         gate=services.gate,
         hold=hold,

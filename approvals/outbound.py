@@ -2,8 +2,8 @@
 
 The name is resolved once and the connection made to an address that was looked at, with Host and
 SNI kept, so that a second answer of the name server cannot lead elsewhere; each socket is made for
-an address that was looked at. There are no redirects,
-no proxies and no environment in it (CHANNELS.md, "outbound.py").
+an address that was looked at. There are no redirects, no proxies and no environment in it
+(CHANNELS.md, "outbound.py").
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ _UNREACHED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
-    ValueError,  # a header that cannot be written
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
@@ -137,7 +136,7 @@ class Outbound:
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes = b"",
     ) -> AsyncIterator[Answer]:
-        """Send one request; never follows a redirect, never sends twice.
+        """Send one request; never follows a redirect, never sends a POST twice.
 
         Raises Unreached before anything was sent, Broken after. The caller sets the deadline
         around it.
@@ -175,11 +174,16 @@ class Outbound:
 
 
 def _as_text(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> list[tuple[str, str]]:
-    """Raises Unreached for what is no ASCII: it could not be written as it is."""
+    """Raises Unreached for what could not be written as it is.
+
+    Seen here and not left to the library: what it raises itself may come after the request.
+    """
     try:
         said = [(name.decode("ascii"), value.decode("ascii")) for name, value in headers]
     except UnicodeDecodeError as error:
         raise Unreached("a header is not ASCII") from error
+    if any(not value.isprintable() for _, value in said):
+        raise Unreached("a header cannot be written")
     return [*said, ("content-length", str(len(body)))] if len(body) > WHOLE else said
 
 

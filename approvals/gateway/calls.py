@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 TRIES = 5
 MAX_NAME = 200
 MAX_JUSTIFICATION = 2000
+NOT_WANTED = (messages.INVALID_REQUEST, "NOT EXECUTED: it was cancelled before it was sent.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +124,9 @@ class Calls:
         as_task = tasks.are_declared(request.message)
         for _ in range(TRIES):
             match await self._judged(request, name, detached=as_task):
+                case Allowed() as allowed if waiting.unwanted:
+                    await self._gate.not_sent(allowed)
+                    return Reply(body=messages.error(request.message.id, *NOT_WANTED))
                 case Allowed() as allowed:
                     return await self._run(request, name, allowed, client)
                 case None:
@@ -224,7 +228,7 @@ async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
 def _check_said(request: Request, tool: Tool) -> None:
     """Raises BadMessage where a header does not say what its argument says (SEP-2243)."""
     if request.message.is_modern:
-        plain = {name: plainly(value) for name, value in _arguments(request).items()}
+        plain = plainly(_arguments(request))
         wrong = validate_mcp_param_headers(tool.input_schema, plain, request.said)
         if wrong is not None:
             raise BadMessage(wrong.code, wrong.message)

@@ -244,12 +244,13 @@ class Gateway:
             OWN_MESSAGE,
         )
 
-    async def _reloaded(self, before: Rulebook, after: Rulebook) -> None:
+    def _reloaded(self, before: Rulebook, after: Rulebook) -> None:
         self._processes.drop_others()
-        await self._streams.reloaded(before, after)
+        self._streams.reloaded(before, after)
 
     async def close(self) -> None:
-        """Let go of sessions that were still to be ended."""
+        """Let go of sessions that were still to be ended, and of clients that were to be told."""
+        await self._streams.close()
         tasks = list(self._ending.values())
         for task in tasks:
             task.cancel()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from approvals.domain.call import Executor
 from approvals.domain.refusal import refusal_of
 from approvals.domain.states import Pending, Released, ReleaseStatus
 from approvals.errors import InvalidArguments
+from approvals.gateway.hold import own_call
 
 if TYPE_CHECKING:
     from approvals.domain.states import Approval
     from approvals.domain.strictjson import Json
-    from approvals.ports import Store
     from approvals.service.approvals import Approvals
     from approvals.service.identity import AgentPrincipal
     from approvals.service.rules import Rules
@@ -58,8 +57,7 @@ TOOLS = (
 class GatewayTools:
     """Finds the held call that such a tool is about."""
 
-    def __init__(self, *, store: Store, approvals: Approvals, rules: Rules) -> None:
-        self._store = store
+    def __init__(self, *, approvals: Approvals, rules: Rules) -> None:
         self._approvals = approvals
         self._rules = rules
 
@@ -72,15 +70,10 @@ class GatewayTools:
         self, arguments: dict[str, Json], agent: AgentPrincipal, server: str
     ) -> Approval:
         """The agent's own held call on this server. Raises InvalidArguments."""
-        id_ = arguments.get("approval_id")
-        found = await self._store.approval(id_) if isinstance(id_, str) else None
-        if found is None or (found.call.agent, found.call.server, found.call.executor) != (
-            agent.name,
-            server,
-            Executor.GATEWAY,
-        ):
+        found = await own_call(self._approvals, agent, server, arguments.get("approval_id"))
+        if found is None:
             raise InvalidArguments("`approval_id` is not the id of a held call of yours here.")
-        return await self._approvals.settle(found)
+        return found
 
     def status(self, approval: Approval) -> dict[str, Json]:
         """How it stands, for the model."""

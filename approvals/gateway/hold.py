@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from approvals.domain.call import Executor
 from approvals.domain.quorum import Gone
 from approvals.domain.refusal import refusal_of, too_large_to_keep, unreachable, unreadable
 from approvals.domain.states import (
@@ -21,7 +22,7 @@ from approvals.domain.states import (
     ReleaseStatus,
 )
 from approvals.domain.strictjson import Json, parse
-from approvals.errors import ApprovalsError, StoreFailure
+from approvals.errors import ApprovalsError, NotFound, StoreFailure
 from approvals.gateway.catalogue import SessionLost
 from approvals.ports import Answered, Step
 from approvals.service.fields import fields
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from approvals.domain.refused import Refusal
     from approvals.ports import Clock, Store, Tracer, Upstream
     from approvals.service.approvals import Approvals
+    from approvals.service.identity import AgentPrincipal
     from approvals.service.release import Releases
     from approvals.service.rules import Rules
     from approvals.service.waiting import Waiting
@@ -251,6 +253,20 @@ class Hold:
 
     async def _newest(self, approval: Approval) -> Approval:
         return await self._store.approval(approval.id) or approval
+
+
+async def own_call(
+    approvals: Approvals, agent: AgentPrincipal, server: str, approval_id: Json
+) -> Approval | None:
+    """A call that this agent had held on this server, as it stands now; None: there is none."""
+    if not isinstance(approval_id, str):
+        return None
+    try:
+        found = await approvals.get(agent, approval_id)
+    except NotFound:
+        return None
+    here = (found.call.server, found.call.executor) == (server, Executor.GATEWAY)
+    return found if here else None
 
 
 def _moves(approval: Approval) -> bool:

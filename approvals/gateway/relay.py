@@ -7,13 +7,9 @@ server as it came, where the policy's default lets it (GATEWAY.md, "The relay").
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
-from approvals.domain.refused import (
-    blocked,
-    frozen,
-)
+from approvals.domain.refused import blocked, frozen
 from approvals.domain.strictjson import Json, as_read, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import gateway_tools, messages, sse, tasks
@@ -33,12 +29,7 @@ if TYPE_CHECKING:
     from approvals.service.gate import Gate
 
 
-logger = logging.getLogger(__name__)
-
-TRIES = 5
-MAX_NAME = 200
 HTTP_OK = 200
-MAX_JUSTIFICATION = 2000
 ASKED_BACK = "An approved call is running in this session: nobody approved input to it."
 
 # What carries no action: the handshake, listings, notifications, answers to the server's questions.
@@ -197,8 +188,8 @@ async def _whole_response(answer: Answer) -> dict[str, Json]:
                 if "result" in body or "error" in body:
                     return body
     except (InvalidJson, AnswerTooLarge, TimeoutError) as error:
-        raise Unavailable("The server's tool list cannot be read.") from error
-    raise Unavailable("The server did not give its tool list.")
+        raise Unavailable("The server's answer cannot be read.") from error
+    raise Unavailable("The server did not answer.")
 
 
 def _object(value: Json) -> dict[str, Json]:

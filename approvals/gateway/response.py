@@ -98,7 +98,8 @@ class Response:
 
     async def inject(self, message: bytes) -> None:
         """Give a message of the gateway between two events of the server's stream."""
-        self._injected.append(message)
+        if message not in self._injected:
+            self._injected.append(message)
         async with self._writing:
             await self._inject()
 

@@ -5,13 +5,16 @@ A reload may show an agent other tools than before; its client learns it as from
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
+
 from approvals.domain.strictjson import Json, as_read
-from approvals.gateway.stdio.conversation import SUBSCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TELL_WITHIN = timedelta(seconds=10)
 CHANGED = "notifications/tools/list_changed"
 
 
@@ -38,6 +42,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: set[_Open] = set()
+        self._telling: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def listening(
@@ -56,14 +61,28 @@ class Streams:
         finally:
             self._open.discard(stream)
 
-    async def reloaded(self, before: Rulebook, after: Rulebook) -> None:
-        """Tell those whose list may have changed."""
-        for stream in list(self._open):
+    def reloaded(self, before: Rulebook, after: Rulebook) -> None:
+        """Tell those whose list may have changed. Nobody waits for clients that do not read."""
+        for stream in self._open:
             if _shown(before, stream) != _shown(after, stream):
-                try:
-                    await stream.response.inject(stream.note)
-                except OSError:
-                    logger.debug("a stream ended before it could be told of the reload")
+                task = asyncio.create_task(_tell(stream))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+
+    async def close(self) -> None:
+        """Tell nobody any more."""
+        tasks = list(self._telling)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _tell(stream: _Open) -> None:
+    try:
+        async with asyncio.timeout(TELL_WITHIN.total_seconds()):
+            await stream.response.inject(stream.note)
+    except (OSError, TimeoutError):
+        logger.info("a client of %s could not be told of a reload", stream.agent)
 
 
 def _shown(rulebook: Rulebook, stream: _Open) -> tuple[object, ...]:
@@ -80,5 +99,5 @@ def _note(message: Message | None) -> bytes | None:
         wanted = message.params.get("notifications")
         if not isinstance(wanted, dict) or wanted.get("toolsListChanged") is not True:
             return None
-        params = {"params": {"_meta": {SUBSCRIPTION: message.id}}}
+        params = {"params": {"_meta": {SUBSCRIPTION_ID_META_KEY: message.id}}}
     return as_read({"jsonrpc": "2.0", "method": CHANGED, **params}).encode()

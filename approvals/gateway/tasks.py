@@ -10,9 +10,8 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mcp_types import CLIENT_CAPABILITIES_META_KEY
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, MISSING_REQUIRED_CLIENT_CAPABILITY
 
-from approvals.domain.call import Executor
 from approvals.domain.refusal import waiting_for
 from approvals.domain.states import (
     Approved,
@@ -26,6 +25,7 @@ from approvals.domain.states import (
 )
 from approvals.errors import StoreFailure
 from approvals.gateway import messages
+from approvals.gateway.hold import own_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from approvals.gateway.cancelling import Cancelling
     from approvals.gateway.hold import Ended, Hold
     from approvals.gateway.messages import Message
-    from approvals.ports import Store
     from approvals.service.approvals import Approvals
     from approvals.service.identity import AgentPrincipal
     from approvals.service.release import Releases
@@ -46,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 METHODS = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
-MISSING_CAPABILITY = -32021
 POLL = timedelta(seconds=5)
 OURS = "apr_"
 
@@ -80,14 +78,12 @@ class Tasks:
     def __init__(
         self,
         *,
-        store: Store,
         approvals: Approvals,
         releases: Releases,
         hold: Hold,
         cancelling: Cancelling,
         rules: Rules,
     ) -> None:
-        self._store = store
         self._approvals = approvals
         self._releases = releases
         self._hold = hold
@@ -96,7 +92,7 @@ class Tasks:
 
     async def created(self, message: Message, approval: Approval) -> bytes:
         """What a call is answered with that is held from now on without its client."""
-        said = {"resultType": "task", **self._shared(approval), **await self._state(approval)}
+        said = {"resultType": "task", **_shared(approval), **await self._state(approval)}
         return messages.result(message, said)
 
     async def answer(self, message: Message, agent: AgentPrincipal, server: str) -> bytes:
@@ -106,23 +102,23 @@ class Tasks:
             return messages.error_body(
                 message.id,
                 {
-                    "code": MISSING_CAPABILITY,
+                    "code": MISSING_REQUIRED_CLIENT_CAPABILITY,
                     "message": "Missing required client capability",
                     "data": {"requiredCapabilities": needed},
                 },
             )
-        approval = await self._store.approval(str(message.params["taskId"]))
-        if approval is None or not _is_of(approval, agent.name, server):
+        approval = await own_call(self._approvals, agent, server, message.params["taskId"])
+        if approval is None:
             text = "Failed to retrieve task: Task not found"
             return messages.error(message.id, messages.INVALID_PARAMS, text)
         if message.method == "tasks/get":
-            return await self._got(message, await self._approvals.settle(approval))
+            return await self._got(message, approval)
         if message.method == "tasks/cancel":
             await self._cancelling.withdraw(agent, approval)
         return messages.result(message, {"resultType": "complete"})  # no input was asked for
 
     async def _got(self, message: Message, approval: Approval) -> bytes:
-        said = {**self._shared(approval), **await self._state(approval)}
+        said = {**_shared(approval), **await self._state(approval)}
         return messages.result(message, {"resultType": "complete", **said})
 
     async def _state(self, approval: Approval) -> dict[str, Json]:
@@ -146,15 +142,6 @@ class Tasks:
             except StoreFailure:
                 logger.exception("%s may be given again", ended.approval.id)
 
-    def _shared(self, approval: Approval) -> dict[str, Json]:
-        return {
-            "taskId": approval.id,
-            "createdAt": approval.created_at.isoformat(),
-            "lastUpdatedAt": _changed_at(approval).isoformat(),
-            "ttlMs": None,
-            "pollIntervalMs": POLL // timedelta(milliseconds=1),
-        }
-
     def _working(self, approval: Approval) -> dict[str, Json]:
         match approval.state:
             case Pending():
@@ -166,14 +153,20 @@ class Tasks:
         return {"status": "working", "statusMessage": said}
 
 
+def _shared(approval: Approval) -> dict[str, Json]:
+    """What a task says however it stands."""
+    return {
+        "taskId": approval.id,
+        "createdAt": approval.created_at.isoformat(),
+        "lastUpdatedAt": _changed_at(approval).isoformat(),
+        "ttlMs": None,
+        "pollIntervalMs": POLL // timedelta(milliseconds=1),
+    }
+
+
 def _never() -> asyncio.Future[None]:
     """Who asks for a task may ask again: that its client has gone loses nothing."""
     return asyncio.get_running_loop().create_future()
-
-
-def _is_of(approval: Approval, agent: str, server: str) -> bool:
-    call = approval.call
-    return (call.agent, call.server, call.executor) == (agent, server, Executor.GATEWAY)
 
 
 def _ended(ended: Ended) -> dict[str, Json]:

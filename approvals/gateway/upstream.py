@@ -10,7 +10,7 @@ from approvals.errors import Unavailable
 from approvals.ports import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from approvals.domain.strictjson import Json
@@ -54,8 +54,14 @@ class ServerSide(Upstream, Protocol):
         ...
 
 
-def plainly(value: Json) -> Json:
-    """1.0 as the integer it is: a header for it is otherwise left out."""
+def plainly(arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """Arguments with 1.0 as the integer it is, at any depth: no header is made of it otherwise."""
+    return {name: _plain(value) for name, value in arguments.items()}
+
+
+def _plain(value: Json) -> Json:
+    if isinstance(value, dict):
+        return plainly(value)
     if isinstance(value, Number) and value == value.to_integral_value():
         return int(value)
     return value

@@ -198,8 +198,7 @@ class HttpUpstream:
         assert isinstance(values, dict)  # noqa: S101 (canonical_arguments made it)
         if find_invalid_x_mcp_header(schema) is not None:
             return {"mcp-name": encode_header_value(tool)}
-        plain = {name: plainly(value) for name, value in values.items()}
-        params = mcp_param_headers(x_mcp_header_map(schema), plain)
+        params = mcp_param_headers(x_mcp_header_map(schema), plainly(values))
         return {
             "mcp-name": encode_header_value(tool),
             **{name.lower(): value for name, value in params.items()},

@@ -41,7 +41,8 @@ NOT_OURS = "Invalid or expired requestState"
 class Wait:
     """How long this request is held, and what it is told meanwhile and then.
 
-    `token` is JSON text. `round` counts the legs of a call of the 2026 era; None: there are none.
+    `token` is the client's progress token. `round` counts the legs of a call of the 2026 era; None:
+    there are none.
     """
 
     within: timedelta

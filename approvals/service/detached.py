@@ -19,7 +19,7 @@ from approvals.service.fields import fields
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from approvals.domain.states import Approval
     from approvals.ports import Clock, Ids, Signals, Store, Upstream
@@ -47,16 +47,16 @@ class Detached:
         clock: Clock,
         ids: Ids,
         signals: Signals,
-        may_call: Callable[[str], Awaitable[bool]],
+        callers: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
-        """`may_call`: whether an agent has a key that is not revoked; else nothing is sent for it,
+        """`callers`: the agents that have a key which is not revoked. For others nothing is sent,
         as nothing is for a request whose key was revoked."""
         self._store = store
         self._releases = releases
         self._clock = clock
         self._ids = ids
         self._signals = signals
-        self._may_call = may_call
+        self._callers = callers
         self._failed: dict[str, tuple[int, float]] = {}
         self._sending: set[str] = set()
 
@@ -95,15 +95,17 @@ class Detached:
         known = {approval.id for approval in ready}
         self._failed = {key: value for key, value in self._failed.items() if key in known}
         due = [approval for approval in ready if self._is_due(approval.id)]
+        callers = await self._callers() if due else ()
         for approval in due[:AT_ONCE]:
-            await self._start(approval, upstream_of(approval))
+            known_caller = approval.call.agent in callers
+            self._start(approval, upstream_of(approval) if known_caller else None)
 
     def _is_due(self, approval_id: str) -> bool:
         _, not_before = self._failed.get(approval_id, (0, 0.0))
         return approval_id not in self._sending and not_before <= _now()
 
-    async def _start(self, approval: Approval, upstream: Upstream | None) -> None:
-        if upstream is None or not await self._may_call(approval.call.agent):
+    def _start(self, approval: Approval, upstream: Upstream | None) -> None:
+        if upstream is None:
             about = fields(approval)
             logger.warning(
                 "%s is not sent: no server, or no key any more", approval.id, extra=about

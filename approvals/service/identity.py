@@ -93,12 +93,10 @@ class Identity:
         name = await self._keys.starting_person()
         return name if name in self._rules.current.directory.people else None
 
-    async def may_call(self, agent: str) -> bool:
-        """Whether this agent has a key that is not revoked."""
-        return any(
-            record.agent == agent and record.revoked_at is None
-            for record in await self._keys.keys()
-        )
+    async def callers(self) -> frozenset[str]:
+        """The agents that have a key which is not revoked."""
+        keys = await self._keys.keys()
+        return frozenset(key.agent for key in keys if key.agent and key.revoked_at is None)
 
     async def list_keys(self, by: PersonPrincipal) -> Sequence[KeyRecord]:
         """All keys for an admin, else one's own and those of one's agents."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from approvals.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from approvals.domain.rulebook import Rulebook
 
@@ -25,8 +25,8 @@ class Rules:
         self._load = load
         self._reloading = asyncio.Lock()
         self._problems: Sequence[str] = ()
-        self.listeners: list[Callable[[Rulebook, Rulebook], Awaitable[None]]] = []
-        """Told of each reload: what was in force, and what is now."""
+        self.listeners: list[Callable[[Rulebook, Rulebook], None]] = []
+        """Told of each reload: what was in force, and what is now. They wait for nothing."""
 
     @property
     def current(self) -> Rulebook:
@@ -49,5 +49,5 @@ class Rules:
             before, self._current, self._problems = self._current, fresh, ()
             logger.info("the configuration is loaded: %s", fresh.hash)
         for tell in self.listeners:
-            await tell(before, fresh)
+            tell(before, fresh)
         return fresh

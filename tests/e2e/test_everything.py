@@ -34,25 +34,27 @@ async def test_every_feature_is_the_same_through_the_gateway(
     tmp_path: Path, era: str, transport: str
 ) -> None:
     with serving(transport) as (entry, direct):
-        async with _client(direct, era) as client:
-            without = await features(client)
+        heard: set[str] = set()
+        async with _client(direct, era, heard) as client:
+            without = await features(client, heard)
+        heard = set()
         more = {"servers": {"up": {**entry, "policy": ALLOW}}}
         async with (
             world(tmp_path, more=more) as w,
             _http(w.keys["bot"]) as http,
-            _client(streamable_http_client(f"{w.url}/mcp/up", http_client=http), era) as client,
+            _client(
+                streamable_http_client(f"{w.url}/mcp/up", http_client=http), era, heard
+            ) as client,
         ):
-            through = await features(client)
+            through = await features(client, heard)
     assert through == without
     assert len(without["tools"]) > 12
     assert without["progress"] == [1, 2, 3, 4]
     assert set(without["told"]) >= {"LoggingMessageNotification", "ResourceUpdatedNotification"}
 
 
-async def features(client: Client) -> dict[str, Any]:
-    """What this client sees of the server's features."""
-    told: set[str] = set()
-    client_told[id(client)] = told
+async def features(client: Client, heard: set[str]) -> dict[str, Any]:
+    """What this client sees of the server's features; `heard` are messages outside of requests."""
     progress: list[float] = []
 
     async def tell(
@@ -78,7 +80,7 @@ async def features(client: Client) -> dict[str, Any]:
     reference = types.PromptReference(type="ref/prompt", name="completable-prompt")
     asked = {"name": "department", "value": "E"}
     found["completion"] = (await client.complete(reference, asked)).model_dump()
-    found["told"] = await _told(client, told)
+    found["told"] = await _told(client, heard)
     return found
 
 
@@ -104,11 +106,8 @@ async def _told(client: Client, told: set[str]) -> list[str]:
     return sorted(told & {"LoggingMessageNotification", "ResourceUpdatedNotification"})
 
 
-client_told: dict[int, set[str]] = {}
-
-
-def _client(transport: Any, era: str) -> Client:
-    """A client that answers whatever it is asked."""
+def _client(transport: Any, era: str, heard: set[str]) -> Client:
+    """A client that answers whatever it is asked, and notes what it hears."""
 
     async def sample(context: object, params: object) -> types.CreateMessageResult:
         del context, params
@@ -126,9 +125,9 @@ def _client(transport: Any, era: str) -> Client:
         )
 
     async def hear(message: object) -> None:
-        client_told.setdefault(id(client), set()).add(type(message).__name__)
+        heard.add(type(message).__name__)
 
-    client = Client(
+    return Client(
         transport,
         mode=era,
         sampling_callback=sample,
@@ -136,7 +135,6 @@ def _client(transport: Any, era: str) -> Client:
         list_roots_callback=roots,
         message_handler=hear,
     )
-    return client
 
 
 def _http(key: str) -> httpx2.AsyncClient:

@@ -14,7 +14,8 @@ from approvals.config.load import load
 from approvals.domain.rulebook import CommandServer
 from approvals.gateway.messages import read
 from approvals.gateway.own import OwnRequest
-from approvals.gateway.stdio.conversation import MAX_QUEUED, Conversation, Who
+from approvals.gateway.stdio.conversation import Conversation
+from approvals.gateway.stdio.inbox import MAX_QUEUED, Who
 from approvals.gateway.stdio.process import Process
 from tests.e2e.raw import opened, post
 from tests.e2e.test_stdio import SERVER, TOOLS, approved, asking, lines, started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from approvals.domain.directory import Agent, Directory
+from approvals.domain.rulebook import Rulebook
+from approvals.gateway.response import Response
+from approvals.gateway.streams import Streams
+from approvals.outbound import Answer
 from tests.e2e.test_stdio import started
 from tests.e2e.world import World, world
 
@@ -89,3 +95,35 @@ async def until(told: list[str]) -> None:
 def _http(w: World) -> httpx2.AsyncClient:
     headers = {"authorization": f"Bearer {w.keys['bot']}"}
     return httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False)
+
+
+async def test_a_client_that_does_not_read_holds_no_reload_up() -> None:
+    """Its connection takes nothing more, and the reload goes on at once."""
+    stuck = asyncio.Event()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await stuck.wait()
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b": hello\n\n"
+        await stuck.wait()
+
+    response = Response(send)
+    answer = Answer(status=200, headers=((b"content-type", b"text/event-stream"),), chunks=never())
+    passing = asyncio.create_task(response.pass_on(answer))
+    streams = Streams()
+    before = Rulebook(directory=Directory(agents={"bot": agent(gateway_tools=False)}))
+    after = Rulebook(directory=Directory(agents={"bot": agent(gateway_tools=True)}))
+    await asyncio.sleep(0.05)
+    with streams.listening("bot", "up", response, None):
+        streams.reloaded(before, after)
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(1):
+        await streams.close()
+    passing.cancel()
+    await asyncio.gather(passing, return_exceptions=True)
+
+
+def agent(*, gateway_tools: bool) -> Agent:
+    return Agent(name="bot", owner="alice", servers=frozenset({"up"}), gateway_tools=gateway_tools)

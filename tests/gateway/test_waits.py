@@ -143,6 +143,20 @@ async def test_a_call_that_is_cancelled_before_it_is_parked_is_withdrawn(tmp_pat
         ] == []
 
 
+async def test_an_allowed_call_that_is_cancelled_before_it_goes_out_is_not_sent(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, wrap_store=Slowed("call_allow", before=1)) as w:
+        session = await opened(w)
+        look = {**call(7), "params": {"name": "look", "arguments": {"what": "x"}}}
+        calling = asyncio.create_task(post(w, session, look))
+        await asyncio.sleep(0.5)
+        note = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+        await post(w, session, note)
+        assert "NOT EXECUTED: it was cancelled before it was sent." in (await calling).text
+        assert w.upstream.seen == []
+
+
 async def test_a_cancel_that_could_not_be_written_is_not_acknowledged(tmp_path: Path) -> None:
     store = Broken("cancelled")
     async with world(tmp_path, wrap_store=store) as w:

@@ -11,16 +11,17 @@ import json
 import logging
 import secrets
 from collections import defaultdict
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
 from approvals.domain.strictjson import Json, as_read, canonical, parse
 from approvals.errors import InvalidJson
 from approvals.gateway import messages
 from approvals.gateway.messages import BadMessage
+from approvals.gateway.stdio.inbox import Asked, Inbox, Who
 from approvals.gateway.stdio.process import Ended
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_QUEUED = 16 * 1024 * 1024
-"""Bytes that may wait for one client; a client that takes none of so many is given up."""
 GIVEN_UP = timedelta(minutes=10)
 """How long a server may still be at a request that nobody waits for; told of a cancel, many never
 answer."""
@@ -43,63 +42,7 @@ MAX_QUESTIONS = 100
 MAX_REPLIES = 100
 SILENT = 3
 """Requests in a row that were not answered in time, and nothing was heard meanwhile: it hangs."""
-SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 NOT_YOURS = "The gateway cannot tell whose this is, or nobody there may answer it."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Who:
-    """One client: an agent, and its session where it has one."""
-
-    agent: str
-    session: str | None
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class Inbox:
-    """What the process said to one client; None: nothing more comes."""
-
-    who: Who
-    _messages: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
-    _size: int = 0
-    _closed: bool = False
-
-    def put(self, line: bytes) -> None:
-        """One more message; too many close it."""
-        if self._closed:
-            return
-        self._size += len(line)
-        if self._size > MAX_QUEUED:
-            self.close()
-        else:
-            self._messages.put_nowait(line)
-
-    async def take(self) -> bytes | None:
-        """The next message, as soon as there is one."""
-        line = await self._messages.get()
-        self._size -= len(line or b"")
-        return line
-
-    @property
-    def is_empty(self) -> bool:
-        return self._messages.empty()
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        if not self._closed:
-            self._closed = True
-            self._messages.put_nowait(None)
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class Asked(Inbox):
-    """A client's request on its way, under `id`; `client_id` and `client_token` are JSON text."""
-
-    id: str
-    client_id: bytes
-    client_token: bytes | None = None
-    subscribes: str | None = None
-    answered: bool = False
 
 
 class Conversation:
@@ -425,7 +368,7 @@ def _exactly(line: bytes) -> dict[str, Json] | None:
 
 def _subscription(params: Mapping[str, Any]) -> Json:
     meta = params.get("_meta")
-    return meta.get(SUBSCRIPTION) if isinstance(meta, dict) else None
+    return meta.get(SUBSCRIPTION_ID_META_KEY) if isinstance(meta, dict) else None
 
 
 def _renamed(line: bytes, asked: Asked, name: bytes) -> bytes:

@@ -16,6 +16,7 @@ from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
     PROTOCOL_VERSION_META_KEY,
+    UNSUPPORTED_PROTOCOL_VERSION,
 )
 
 from approvals import __version__
@@ -50,7 +51,6 @@ BACKOFF = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds until it is started again after it ended or did not start, so many times in a row."""
 STEADY = timedelta(seconds=60)
 """A process that lived so long is not counted among those."""
-UNSUPPORTED_VERSION = -32022
 
 
 class OtherEra(ApprovalsError):
@@ -314,5 +314,5 @@ def _is_modern(response: dict[str, Json]) -> bool:
     """A result, or the error that names the versions it would have spoken instead."""
     error, result = response.get("error"), response.get("result")
     if isinstance(error, dict):
-        return error.get("code") == UNSUPPORTED_VERSION
+        return error.get("code") == UNSUPPORTED_PROTOCOL_VERSION
     return isinstance(result, dict) and isinstance(result.get("supportedVersions"), list)

@@ -9,7 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mcp_types import PROTOCOL_VERSION_META_KEY
+from mcp_types import PROTOCOL_VERSION_META_KEY, UNSUPPORTED_PROTOCOL_VERSION
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS as MODERN
 
@@ -20,9 +20,9 @@ from approvals.gateway import messages, sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.own import OwnRequest, answered, call_request, read_tools, response_to
-from approvals.gateway.stdio.conversation import Who
+from approvals.gateway.stdio.inbox import Who
 from approvals.gateway.stdio.process import Ended
-from approvals.gateway.stdio.processes import UNSUPPORTED_VERSION, Kind, NotGreeted, OtherEra
+from approvals.gateway.stdio.processes import Kind, NotGreeted, OtherEra
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
 from approvals.outbound import Answer
 from approvals.ports import NotSent, SendOutcome, Unanswered
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from approvals.domain.rulebook import CommandServer
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
     from approvals.gateway.messages import Message
-    from approvals.gateway.stdio.conversation import Asked, Conversation, Inbox
+    from approvals.gateway.stdio.conversation import Conversation
+    from approvals.gateway.stdio.inbox import Asked, Inbox
     from approvals.gateway.stdio.processes import Processes
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class StdioUpstream:
         timeout: timedelta,
         is_current: Callable[[], bool],
     ) -> None:
-        """`session` is one that `initialize` here gave; raises BadMessage for any other."""
+        """`session` is one that `initialize` here gave. Raises SessionLost for any other."""
         self._server = server
         self._is_current = is_current
         started = canonical([server.command, *server.args, server.cwd])
@@ -340,5 +341,5 @@ def _unsupported(message: Message, text: str) -> Answer:
         "supported": list(HANDSHAKE_PROTOCOL_VERSIONS),
         "requested": message.meta.get(PROTOCOL_VERSION_META_KEY),
     }
-    error: dict[str, Json] = {"code": UNSUPPORTED_VERSION, "message": text, "data": data}
+    error: dict[str, Json] = {"code": UNSUPPORTED_PROTOCOL_VERSION, "message": text, "data": data}
     return _plain(400, {"jsonrpc": "2.0", "id": message.id, "error": error})
