@@ -187,6 +187,8 @@ async def test_tasks_that_cannot_be_sent_keep_no_other_back(tmp_path: Path) -> N
                 while not upstream.ran:
                     await asyncio.sleep(0.1)
             assert upstream.ran == {"free": 1}
+            elsewhere = await request(w, "tasks/get", {"taskId": approval["id"], "_meta": META})
+            assert elsewhere["error"]["code"] == -32602  # it is of the other server
 
 
 async def test_a_task_is_shown_to_its_own_agent_that_can_have_tasks(tmp_path: Path) -> None:

@@ -89,6 +89,21 @@ async def test_a_call_of_another_agent_is_not_found(tmp_path: Path) -> None:
         assert len(await w.pending()) == 1
 
 
+@both_eras
+async def test_a_call_that_a_program_runs_itself_is_not_sent_by_waiting_for_it(
+    tmp_path: Path, era: str
+) -> None:
+    """The gateway would send it, and the program too."""
+    async with world(tmp_path, more=MORE) as w, w.agent(era) as agent:
+        approval = await w.parked({"what": "x"})
+        await w.approve(approval)
+        for name in sorted(NAMES):
+            said = await agent.call_tool(name, {"approval_id": approval["id"]})
+            assert "is not the id of a held call of yours here" in text(said)
+        assert (await w.status(approval["id"]))["status"] == "approved"
+        assert w.upstream.calls == 0
+
+
 async def held(w: World, era: str) -> dict[str, Any]:
     """A held call whose client has gone without a word."""
     calling = await asked(w, era)

@@ -13,7 +13,7 @@ from mcp.server.mcpserver import MCPServer
 from pydantic import Field
 
 from approvals.demo.stage import served
-from approvals.domain.strictjson import Number, parse
+from approvals.domain.strictjson import as_read, parse
 from approvals.gateway.upstream import plainly
 from tests.e2e.test_hostile_input import META, mcp
 from tests.e2e.upstream import Recorder, Upstream
@@ -32,8 +32,7 @@ CREDENTIAL = "Bearer upstream-credential"
 def test_whole_numbers_are_written_alike_at_any_depth() -> None:
     read = parse(b'{"a":1.0,"b":{"c":2.00,"d":2.5},"e":"1.0"}')
     assert isinstance(read, dict)
-    assert plainly(read) == {"a": 1, "b": {"c": 2, "d": Number("2.5")}, "e": "1.0"}
-    assert type(plainly(read)["a"]) is int
+    assert as_read(plainly(read)) == '{"a":1,"b":{"c":2,"d":2.5},"e":"1.0"}'
 
 
 def routed() -> tuple[Starlette, list[dict[str, str]]]:
