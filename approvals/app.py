@@ -28,6 +28,7 @@ from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
 from approvals.gateway.gateway_tools import GatewayTools
 from approvals.gateway.hold import Hold
+from approvals.gateway.listing import Lists
 from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
 from approvals.gateway.stdio.processes import Processes, is_configured
@@ -40,6 +41,7 @@ from approvals.outbound import Outbound
 from approvals.service.approvals import Approvals
 from approvals.service.audit import Audit
 from approvals.service.caller import CallerReleases
+from approvals.service.definitions import Definitions
 from approvals.service.delivery import Deliveries
 from approvals.service.detached import Detached
 from approvals.service.freezes import Freezes
@@ -219,6 +221,7 @@ def _services(
         releases=releases,
         caller=caller,
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
+        definitions=Definitions(store=store, journal=journal, rules=rules, clock=clock),
         liveness=liveness,
         deliveries=deliveries,
         detached=Detached(
@@ -289,7 +292,7 @@ def _gateway(
         identity=services.identity,
         relay=_relay(services, keyring, holding, patience),
         sessions=Sessions(keyring),
-        catalogue=Catalogue(),
+        catalogue=Catalogue(services.definitions),
         pools=pools,
         processes=processes,
         upstream_timeout=settings.upstream_timeout,
@@ -308,6 +311,7 @@ def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience)
     gateway_tools = GatewayTools(approvals=services.approvals, rules=services.rules)
     calls = Calls(
         gate=services.gate,
+        definitions=services.definitions,
         hold=hold,
         gateway_tools=gateway_tools,
         waits=Waits(rules=services.rules, keyring=keyring, patience=patience),
@@ -320,7 +324,9 @@ def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience)
         gate=services.gate,
         calls=calls,
         tasks=tasks,
-        gateway_tools=gateway_tools,
+        lists=Lists(
+            gate=services.gate, gateway_tools=gateway_tools, definitions=services.definitions
+        ),
         cancelling=cancelling,
     )
 

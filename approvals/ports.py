@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from approvals.domain.audit import StoredEvent
     from approvals.domain.call import Call
     from approvals.domain.chain import Event, Fact
+    from approvals.domain.definitions import Accepted, Definition, Pin
     from approvals.domain.freeze import Freeze
     from approvals.domain.limits import Charge
     from approvals.domain.record import StoredApproval, StoredResult
@@ -93,7 +94,43 @@ class Thawing:
         return self.fact.id
 
 
-Operation = Parking | Transition | Erasure | Record | Reserve | GiveBack | Freezing | Thawing
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """A server shows definitions that are not known, with the event of it.
+
+    Those that are accepted are of tools of which nothing was known; Conflict: something is known of
+    one by now. The others wait, each in the place of the one of its tool that waited before;
+    Conflict: that definition is known by now.
+    """
+
+    definitions: tuple[Definition, ...]
+    stream: str
+    fact: Fact
+
+    @property
+    def op_id(self) -> str:
+        return self.fact.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepting:
+    """A definition that waits is accepted, with its event. Conflict: it does not wait."""
+
+    place: str
+    tool: str
+    hash: str
+    accepted: Accepted
+    stream: str
+    fact: Fact
+
+    @property
+    def op_id(self) -> str:
+        return self.fact.id
+
+
+Alone = Freezing | Thawing | Sighting | Accepting
+"""What is seldom and is written one after the other."""
+Operation = Parking | Transition | Erasure | Record | Reserve | GiveBack | Alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -366,6 +403,14 @@ class Store(Protocol):
 
     async def freezes(self) -> Sequence[Freeze]:
         """All freezes in force, youngest first."""
+        ...
+
+    async def pins(self, place: str) -> Sequence[Pin]:
+        """What is known of the definitions that were seen at this place."""
+        ...
+
+    async def definitions(self, place: str, tools: Sequence[str]) -> Sequence[Definition]:
+        """All that are known of these tools, of each tool the youngest first."""
         ...
 
     async def events(self, approval_id: str) -> Sequence[Event]:

@@ -91,6 +91,14 @@ class NewFreeze(Body):
     reason: Annotated[Text, Field(min_length=1, max_length=1000)]
 
 
+class AcceptDefinition(Body):
+    """`hash` is the one shown with the changes: it says what was read."""
+
+    server: Annotated[Text, Field(max_length=200)]
+    tool: Annotated[Text, Field(max_length=200)]
+    hash: Annotated[Text, Field(max_length=100)]
+
+
 class Explain(Body):
     """The approval whose call is judged again, as of now."""
 

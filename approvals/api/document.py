@@ -9,6 +9,7 @@ from approvals import __version__
 from approvals.api import (
     approvals,
     audit,
+    definitions,
     freezes,
     health,
     keys,
@@ -27,6 +28,7 @@ OPERATIONS = (
     *steering.OPERATIONS,
     *releases.OPERATIONS,
     *freezes.OPERATIONS,
+    *definitions.OPERATIONS,
     *policies.OPERATIONS,
     *keys.OPERATIONS,
     *audit.OPERATIONS,

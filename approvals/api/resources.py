@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from approvals.domain.definitions import changes
 from approvals.domain.redact import redacted
 from approvals.domain.rights import why_not
 from approvals.domain.states import (
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from approvals.domain.audit import Finding, StoredEvent
+    from approvals.domain.definitions import Change
     from approvals.domain.directory import Directory
     from approvals.domain.freeze import Freeze
     from approvals.domain.refused import Refusal
     from approvals.domain.seal import Seal
     from approvals.domain.strictjson import Json
     from approvals.ports import KeyRecord
+    from approvals.service.definitions import Waiting
 
 
 def approval_resource(
@@ -183,6 +186,31 @@ def _release(approval: Approval) -> dict[str, object] | None:
         "at": _time(outcome.at if outcome else state.sent_at),
         "report_by": _time(state.report_by),
     }
+
+
+def definition_resource(waiting: Waiting) -> dict[str, object]:
+    """A definition that waits for an admin, beside the one that was accepted last."""
+    seen, accepted = waiting.seen, waiting.accepted
+    before, after = parse(accepted.entry.encode()), parse(seen.entry.encode())
+    return {
+        "server": seen.server,
+        "tool": seen.tool,
+        "hash": seen.hash,
+        "seen_at": _time(seen.seen_at),
+        "definition": after,
+        "accepted": {
+            "hash": accepted.hash,
+            "definition": before,
+            "at": _time(accepted.accepted.at if accepted.accepted else None),
+            "by": accepted.accepted.by if accepted.accepted else None,
+        },
+        "changes": [_change(found) for found in changes(before, after)],
+    }
+
+
+def _change(found: Change) -> dict[str, object]:
+    sides = (("before", found.before), ("after", found.after))
+    return {"pointer": found.pointer, **{name: side[0] for name, side in sides if side}}
 
 
 def freeze_resource(freeze: Freeze) -> dict[str, object]:

@@ -20,11 +20,13 @@ app = typer.Typer(
 policy_app = typer.Typer(help="Look at a policy before it is used.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys of people and agents.", no_args_is_help=True)
+definitions_app = typer.Typer(help="What servers changed about tools.", no_args_is_help=True)
 audit_app = typer.Typer(help="What happened, and the proof of it.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
+app.add_typer(definitions_app, name="definitions")
 app.add_typer(db_app, name="db")
 app.add_typer(audit_app, name="audit")
 
@@ -260,6 +262,28 @@ def revoke(
     from approvals.cli import keys
 
     keys.revoke(key_id, url=url, key=key)
+
+
+@definitions_app.command(name="list")
+def list_definitions(output: Output = Format.TEXT, url: Url = None, key: Key = None) -> None:
+    """The tools that are not what was accepted, and everything that differs."""
+    from approvals.cli import definitions
+
+    definitions.list_(as_json=output is Format.JSON, url=url, key=key)
+
+
+@definitions_app.command()
+def accept(
+    server: Annotated[str, typer.Argument(help="Of the list.")],
+    tool: Annotated[str, typer.Argument(help="Of the list.")],
+    yes: Yes = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Show what differs, and let calls go on with it."""
+    from approvals.cli import definitions
+
+    definitions.accept(server, tool, yes=yes, url=url, key=key)
 
 
 @db_app.command()

@@ -93,6 +93,16 @@ class Client:
         """End a freeze."""
         self._call("DELETE", f"/v1/freezes/{freeze_id}")
 
+    def definitions(self) -> list[dict[str, Any]]:
+        """The tools whose definition is not the accepted one, and what differs."""
+        found: list[dict[str, Any]] = self._call("GET", "/v1/definitions")["definitions"]
+        return found
+
+    def accept_definition(self, server: str, tool: str, hash_: str) -> None:
+        """Let calls go on with the definition of this hash."""
+        body = {"server": server, "tool": tool, "hash": hash_}
+        self._call("POST", "/v1/definitions/accept", body=body)
+
     def verify_audit(self) -> dict[str, Any]:
         """Whether the whole audit is what was written."""
         return self._call("GET", "/v1/audit/verify", timeout=VERIFY_TIMEOUT)

@@ -86,23 +86,28 @@ def canonical_arguments(arguments: Json) -> str:
     return text
 
 
-def read_definition(entry: Mapping[str, Json], *, address: str | None = None) -> ToolDefinition:
-    """Take a `tools/list` entry; `_meta` is the server's talk, not part of what is approved.
+def shown_entry(entry: Mapping[str, Json]) -> str:
+    """The entry as far as it is hashed, in canonical JSON: without `_meta`, the server's talk."""
+    return canonical({key: value for key, value in entry.items() if key != "_meta"})
 
-    With the server's `address` the hash covers that too: what was approved for one place is not
-    approved for another.
-    """
+
+def definition_hash(shown: str, *, address: str | None = None) -> str:
+    """The hash of an entry. With the server's `address` it covers that too: what was approved for
+    one place is not approved for another."""
+    hashed = shown if address is None else canonical([address, shown])
+    return "sha256:" + hashlib.sha256(hashed.encode("utf-8")).hexdigest()
+
+
+def read_definition(entry: Mapping[str, Json], *, address: str | None = None) -> ToolDefinition:
+    """Take a `tools/list` entry of the server at `address`."""
     name = entry.get("name")
     if not isinstance(name, str) or not name:
         raise InvalidArguments("A tool definition needs a name.")
     description = entry.get("description")
-    hashed = canonical({key: value for key, value in entry.items() if key != "_meta"})
-    if address is not None:
-        hashed = canonical([address, hashed])
     return ToolDefinition(
         name=name,
         description=description[:MAX_DESCRIPTION] if isinstance(description, str) else "",
-        hash="sha256:" + hashlib.sha256(hashed.encode("utf-8")).hexdigest(),
+        hash=definition_hash(shown_entry(entry), address=address),
         classified=classify(
             name,
             description=description if isinstance(description, str) else "",

@@ -94,6 +94,18 @@ def frozen(reason: str) -> Refusal:
     )
 
 
+def definition_not_accepted() -> Refusal:
+    """The tool is not what it was when it was first seen or accepted."""
+    return Refusal(
+        code=Code.DEFINITION_CHANGED,
+        message=(
+            "NOT EXECUTED: the server changed the definition of this tool, and no admin has "
+            "accepted the change. Nobody was asked about the call. Tell your user; once the change "
+            "is accepted, read the tool list again before you call."
+        ),
+    )
+
+
 def too_many_pending(most: int) -> Refusal:
     """The agent has as many calls waiting for people as it may have."""
     return Refusal(

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from approvals.domain.digest import sha256
 from approvals.domain.directory import MAX_PENDING, Directory
 from approvals.domain.policy.evaluate import judge, not_bound
+from approvals.domain.strictjson import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,16 @@ class Server:
     name: str
     policy: Policy
 
+    @property
+    def place(self) -> str:
+        """Its name and where it is. The name alone would give a server that moved the tools of its
+        old address."""
+        return f"{self.name} ({sha256(self._address)[7:23]})"
+
+    @property
+    def _address(self) -> str:
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpServer(Server):
@@ -34,6 +46,10 @@ class HttpServer(Server):
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def _address(self) -> str:
+        return self.url
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +60,10 @@ class CommandServer(Server):
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     cwd: str | None = None
+
+    @property
+    def _address(self) -> str:
+        return canonical([self.command, *self.args, self.cwd])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from approvals.gateway.response import Client
     from approvals.gateway.tasks import Tasks
     from approvals.gateway.waits import Wait, Waits
+    from approvals.service.definitions import Definitions
     from approvals.service.detached import Detached
     from approvals.service.gate import Arrival, Gate
     from approvals.service.release import Releases
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 TRIES = 5
 MAX_NAME = 200
 MAX_JUSTIFICATION = 2000
+_GOES_ON = frozenset({Ruling.ALLOW, Ruling.REQUIRE_APPROVAL})
 NOT_WANTED = (messages.INVALID_REQUEST, "NOT EXECUTED: it was cancelled before it was sent.")
 
 
@@ -63,6 +65,7 @@ class Calls:
         self,
         *,
         gate: Gate,
+        definitions: Definitions,
         hold: Hold,
         waits: Waits,
         tasks: Tasks,
@@ -72,6 +75,7 @@ class Calls:
         releases: Releases,
     ) -> None:
         self._gate = gate
+        self._definitions = definitions
         self._hold = hold
         self._waits = waits
         self._tasks = tasks
@@ -210,6 +214,10 @@ class Calls:
         _check_said(request, tool)
         call = _call(request, name, tool=tool)
         verdict = self._gate.judge(call)
+        if verdict.ruling in _GOES_ON and not await self._definitions.accepts(
+            request.server, name, tool.definition.hash
+        ):
+            return await self._gate.not_accepted(call, verdict)
         if verdict.ruling is Ruling.REQUIRE_APPROVAL:
             why = schema.why_not(call.arguments, tool.input_schema)
             if why is not None:

@@ -10,13 +10,22 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from approvals.domain.call import ToolDefinition, read_definition
-from approvals.errors import InvalidArguments, Unavailable
+from approvals.domain.call import (
+    MAX_NAME,
+    ToolDefinition,
+    definition_hash,
+    read_definition,
+    shown_entry,
+)
+from approvals.errors import Unavailable
+from approvals.service.definitions import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from approvals.domain.rulebook import Server
     from approvals.domain.strictjson import Json
+    from approvals.service.definitions import Definitions
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +33,9 @@ FRESH = timedelta(seconds=30)
 """How old a read list may be when a call is judged by it."""
 FRESH_FOR_RELEASE = timedelta(seconds=5)
 """The same when an approved call is about to be sent."""
+
+MAX_ENTRY = 256 * 1024
+"""Characters of a definition that a person can be asked to read."""
 
 Entry = dict[str, "Json"]
 Read = Callable[[], Awaitable[Sequence[Entry]]]
@@ -39,9 +51,10 @@ class SessionLost(Unavailable):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tool:
-    """A listed tool: its definition and its whole entry."""
+    """A listed tool: its definition, its whole entry, and what is pinned of it."""
 
     definition: ToolDefinition
+    shown: Shown
     entry: Entry
 
     @property
@@ -56,39 +69,41 @@ class _Listed:
 
 
 class Catalogue:
-    """The tools of each server, by its address; read again when too old or a name is missing."""
+    """The tools of each server, by its place; read again when too old or a name is missing."""
 
-    def __init__(self) -> None:
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
         self._listed: defaultdict[str, _Listed] = defaultdict(_Listed)
         self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def find(
         self,
-        server: str,
+        server: Server,
         name: str,
         read: Read,
         *,
-        address: str | None = None,
+        variant: str = "",
         max_age: timedelta = FRESH,
     ) -> Tool | None:
         """The tool, or None when the server, asked just now, does not list it.
 
-        `address` is what definitions are hashed with, where it is not `server` itself.
+        `variant` tells clients apart that are shown different lists.
 
         Whoever comes while the list is being read waits for that reading; a server that hangs
         makes callers wait once, not in a row.
         """
-        tool = self._listed[server].tools.get(name)
-        if tool is not None and self._age(server) < max_age.total_seconds():
+        key = f"{server.place} {variant}"
+        tool = self._listed[key].tools.get(name)
+        if tool is not None and self._age(key) < max_age.total_seconds():
             return tool
-        await self._read_once(server, read, address or server)
-        return self._listed[server].tools.get(name)
+        await self._read_once(key, read, server)
+        return self._listed[key].tools.get(name)
 
-    async def _read_once(self, server: str, read: Read, address: str) -> None:
-        reading = self._reading.get(server)
+    async def _read_once(self, key: str, read: Read, server: Server) -> None:
+        reading = self._reading.get(key)
         if reading is None:
-            reading = self._reading[server] = asyncio.create_task(self._read(server, read, address))
-            reading.add_done_callback(lambda done: self._done(server, done))
+            reading = self._reading[key] = asyncio.create_task(self._read(key, read, server))
+            reading.add_done_callback(lambda done: self._done(key, done))
             await asyncio.shield(reading)
             return
         try:
@@ -96,35 +111,50 @@ class Catalogue:
         except Silent:
             raise
         except Unavailable:  # of another request, with another session and version than ours
-            await self._read(server, read, address)
+            await self._read(key, read, server)
 
-    async def _read(self, server: str, read: Read, address: str) -> None:
-        self.learn(server, await read(), address=address)
-
-    def _done(self, server: str, reading: asyncio.Task[None]) -> None:
-        if self._reading.get(server) is reading:
-            del self._reading[server]
-        if not reading.cancelled():
-            reading.exception()  # whoever waited has it; nobody else needs it
-
-    def learn(self, server: str, entries: Sequence[Entry], *, address: str | None = None) -> None:
+    async def _read(self, key: str, read: Read, server: Server) -> None:
         """Take a complete list. Of two entries with one name neither can be trusted: both go."""
         tools: dict[str, Tool] = {}
         twice: set[str] = set()
-        for entry in entries:
-            try:
-                definition = read_definition(entry, address=address or server)
-                tool = Tool(definition=definition, entry=entry)
-            except InvalidArguments:
-                logger.warning("server %s lists a tool without a name", server)
+        for entry in await read():
+            tool = _tool(entry, server)
+            if tool is None:
+                logger.warning("server %s lists a tool that cannot be one", server.name)
                 continue
-            name = tool.definition.name
+            name = tool.shown.tool
             twice |= {name} & tools.keys()
             tools[name] = tool
         for name in twice:
-            logger.warning("server %s lists a tool twice; it is not offered", server)
+            logger.warning("server %s lists a tool twice; it is not offered", server.name)
             del tools[name]
-        self._listed[server] = _Listed(tools, asyncio.get_running_loop().time())
+        await self._definitions.see(server, [tool.shown for tool in tools.values()])
+        self._listed[key] = _Listed(tools, asyncio.get_running_loop().time())
 
-    def _age(self, server: str) -> float:
-        return asyncio.get_running_loop().time() - self._listed[server].read_at
+    def _done(self, key: str, reading: asyncio.Task[None]) -> None:
+        if self._reading.get(key) is reading:
+            del self._reading[key]
+        if not reading.cancelled():
+            reading.exception()  # whoever waited has it; nobody else needs it
+
+    def _age(self, key: str) -> float:
+        return asyncio.get_running_loop().time() - self._listed[key].read_at
+
+
+def _tool(entry: Entry, server: Server) -> Tool | None:
+    shown = shown_of(entry, server.place)
+    if shown is None:
+        return None
+    definition = read_definition(entry, address=server.place)
+    return Tool(definition=definition, entry=entry, shown=shown)
+
+
+def shown_of(entry: Entry, place: str) -> Shown | None:
+    """What is pinned of a listed tool; None: no call could name it, or no person read it."""
+    name = entry.get("name")
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or "\0" in name:
+        return None
+    text = shown_entry(entry)
+    if len(text) > MAX_ENTRY:
+        return None
+    return Shown(tool=name, hash=definition_hash(text, address=place), entry=text)

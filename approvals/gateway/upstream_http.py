@@ -16,7 +16,6 @@ from mcp.shared.inbound import (
     x_mcp_header_map,
 )
 
-from approvals.domain.digest import sha256
 from approvals.domain.strictjson import Json, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import sse
@@ -86,8 +85,6 @@ class HttpUpstream:
         """`is_current` says whether the configuration still names this server as it was opened."""
         self._server = server
         self._is_current = is_current
-        # The name alone would give a server that moved the tools of its old address.
-        self._address = f"{server.name} ({sha256(server.url)[7:23]})"
         self._session = session
         self._message = message
         self._pools = pools
@@ -108,7 +105,7 @@ class HttpUpstream:
 
     async def tool(self, name: str, *, max_age: timedelta = FRESH) -> Tool | None:
         """The server's entry for this tool; None when it lists no such tool."""
-        return await self._catalogue.find(self._address, name, self._read_tools, max_age=max_age)
+        return await self._catalogue.find(self._server, name, self._read_tools, max_age=max_age)
 
     async def definition_hash(self, tool: str) -> str | None:
         found = await self.tool(tool, max_age=FRESH_FOR_RELEASE)

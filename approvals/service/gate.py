@@ -15,6 +15,7 @@ from approvals.domain.refusal import refusal_of
 from approvals.domain.refused import (
     Refusal,
     blocked,
+    definition_not_accepted,
     frozen,
     rate_limited,
     too_many_pending,
@@ -145,6 +146,15 @@ class Gate:
     async def unknown_tool(self, agent: str, server: str, tool: str) -> None:
         """Record a call of a tool that does not exist for this agent, hidden or not."""
         await self._journal.unknown_tool(agent, server, tool)
+
+    async def not_accepted(self, call: Call, verdict: Verdict) -> Refused:
+        """Refuse a call of a tool whose definition no admin has accepted. Whatever was asked or
+        approved of the same call was so for another definition, and is withdrawn."""
+        last = await self._store.latest(self._identities(call, None))
+        if last is not None and isinstance(last.state, Pending | Approved):
+            await self._approvals.withdraw(last, CancelReason.DEFINITION_CHANGED)
+        await self._journal.judged("call_definition_changed", call, verdict)
+        return Refused(refusal=definition_not_accepted())
 
     async def freeze_of(self, agent: str, server: str) -> Freeze | None:
         """What stops this agent on this server now, if anything does."""

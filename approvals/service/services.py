@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from approvals.service.approvals import Approvals
     from approvals.service.audit import Audit
     from approvals.service.caller import CallerReleases
+    from approvals.service.definitions import Definitions
     from approvals.service.delivery import Deliveries
     from approvals.service.detached import Detached
     from approvals.service.freezes import Freezes
@@ -38,6 +39,7 @@ class Services:
     releases: Releases
     caller: CallerReleases
     freezes: Freezes
+    definitions: Definitions
     liveness: Liveness
     deliveries: Deliveries
     detached: Detached

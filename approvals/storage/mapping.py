@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from approvals.domain.call import Call, Executor, ToolDefinition
 from approvals.domain.chain import Event, Fact, Head
 from approvals.domain.classify import Classified
+from approvals.domain.definitions import Accepted, Definition
 from approvals.domain.directory import Assurance
 from approvals.domain.freeze import Freeze
 from approvals.domain.protected import classified_facts
@@ -213,6 +214,32 @@ def freeze_row(freeze: Freeze) -> dict[str, object]:
         "created_at": freeze.at,
         "ended_at": None,
     }
+
+
+def definition_row(found: Definition) -> dict[str, object]:
+    return {
+        "place": found.place,
+        "tool": found.tool,
+        "hash": found.hash,
+        "server": found.server,
+        "entry": found.entry,
+        "seen_at": found.seen_at,
+        "accepted_at": found.accepted.at if found.accepted else None,
+        "accepted_by": found.accepted.by if found.accepted else None,
+    }
+
+
+def definition_of(row: Row) -> Definition:
+    at, by = row["accepted_at"], row["accepted_by"]
+    return Definition(
+        place=row["place"],
+        server=row["server"],
+        tool=row["tool"],
+        hash=row["hash"],
+        entry=row["entry"],
+        seen_at=row["seen_at"],
+        accepted=Accepted(at=at, by=by) if at is not None else None,
+    )
 
 
 def freeze_of(row: Row) -> Freeze:

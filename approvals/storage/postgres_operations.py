@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from approvals.domain.chain import NO_EVENTS, link
 from approvals.domain.states import Erasure, Parking, Transition
 from approvals.ports import (
+    Accepting,
     Answer,
     Applied,
     Conflict,
@@ -19,6 +20,7 @@ from approvals.ports import (
     GiveBack,
     Record,
     Reserve,
+    Sighting,
     Thawing,
     TooLate,
     TooMany,
@@ -48,7 +50,7 @@ class Told:
 
 
 Write = Parking | Transition | Record | Reserve | GiveBack | Told
-"""What one flush holds; freezing, thawing and erasing have a transaction of their own."""
+"""What one flush holds; what is seldom and erasing have a transaction of their own."""
 
 
 @dataclass(slots=True)
@@ -123,6 +125,8 @@ def row_of(operation: Operation | Told) -> str:
             return operation.after.id
         case Freezing() | Thawing():
             return "freezes"
+        case Sighting() | Accepting():
+            return "definitions"
     return operation.op_id
 
 

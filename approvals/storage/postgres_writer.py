@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from approvals.domain.chain import NO_EVENTS, Head, link
+from approvals.domain.chain import NO_EVENTS, Head
 from approvals.domain.states import Erasure
 from approvals.errors import Unavailable, Undetermined
-from approvals.ports import Again, Answer, Applied, Conflict, Freezing, Record, Thawing
+from approvals.ports import Again, Alone, Answer, Applied, Conflict, Record
 from approvals.storage import mapping
 from approvals.storage.commits import Commits
+from approvals.storage.postgres_alone import EVENT, write_alone
 from approvals.storage.postgres_counters import locked_rows, room_for
 from approvals.storage.postgres_operations import (
     Rows,
@@ -40,9 +41,8 @@ from approvals.storage.postgres_session import (
     is_lost,
     without_values,
 )
-from approvals.storage.postgres_statement import PARTS, encoded, insertion, statement
+from approvals.storage.postgres_statement import PARTS, encoded, statement
 from approvals.storage.queue import Queue
-from approvals.storage.tables import EventRow, FreezeRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,8 +215,9 @@ class Writer:
             job.sent = True
         writes: list[tuple[Job, Write]] = []
         for job in group:
-            if isinstance(job.operation, Freezing | Thawing):
-                _resolve(job, await self._stop_or_go(connection, job.operation))
+            if isinstance(job.operation, Alone):
+                self._heads.pop(job.operation.stream, None)
+                _resolve(job, await write_alone(connection, job.operation))
             elif isinstance(job.operation, Erasure):
                 _resolve(job, await self._erase(connection, job.operation))
             else:
@@ -289,26 +290,6 @@ class Writer:
             for row in await connection.fetch(_HEADS, list(streams)):
                 self._heads[row["stream"]] = Head(seq=row["seq"], hash=row["hash"])
 
-    async def _stop_or_go(self, connection: Connection, operation: Freezing | Thawing) -> Answer:
-        """A freeze begins or ends between all flushes, of every replica: those that have read the
-        old state are committed before, the others read the new one."""
-        async with connection.transaction():
-            await connection.execute(LOCK_FREEZES)
-            if await connection.fetch("select 1 from events where id = $1", operation.op_id):
-                return Applied()
-            if isinstance(operation, Freezing):
-                row = mapping.freeze_row(operation.freeze)
-                await connection.execute(_FREEZE, encoded([row]))
-            else:
-                ended = await connection.fetch(_THAW, operation.freeze_id)
-                if not ended:
-                    return Conflict()
-            self._heads.pop(operation.stream, None)
-            await self._know_heads(connection, [_record_of(operation)])
-            event = link(self._heads.pop(operation.stream), operation.stream, operation.fact)
-            await connection.execute(_EVENT, encoded([mapping.event_row(event)]))
-        return Applied()
-
     async def _erase(self, connection: Connection, operation: Erasure) -> Answer:
         before, after = operation.before, operation.after
         row = {"id": after.id, **mapping.erased_columns(after)}
@@ -319,7 +300,7 @@ class Writer:
                     "select 1 from events where id = $1", operation.op_id
                 )
                 return Applied() if known else Conflict()
-            await connection.execute(_EVENT, encoded([mapping.event_row(operation.event)]))
+            await connection.execute(EVENT, encoded([mapping.event_row(operation.event)]))
             await connection.execute("delete from results where approval_id = $1", after.id)
         return Applied()
 
@@ -328,22 +309,11 @@ _HEADS = """
 select distinct on (e.stream) e.stream, e.seq, e.hash from events e
 where e.stream = any($1) order by e.stream, e.seq desc
 """
-_FREEZE = insertion(FreezeRow)
-_EVENT = insertion(EventRow)
-LOCK_FREEZES = "lock table freezes in exclusive mode"
-"""Not against who only reads the table, such as a backup: the flush locks it as who writes."""
 _ERASE = f"""
 update approvals a set {", ".join(f"{name} = x.{name}" for name in sorted(mapping.ERASURE))}
 from json_populate_recordset(null::approvals, $1::json) as x
 where a.id = x.id and a.version = $2 and a.status = $3 returning a.id
 """  # noqa: S608 (names only)
-_THAW = """
-update freezes set ended_at = clock_timestamp() where id = $1 and ended_at is null returning id
-"""
-
-
-def _record_of(operation: Freezing | Thawing) -> Record:
-    return Record(stream=operation.stream, fact=operation.fact)
 
 
 def _resolve(job: Job, answer: Answer) -> None:

@@ -15,6 +15,7 @@ from approvals.domain.call import Executor
 from approvals.storage.tables import (
     TO_SEND,
     ApprovalRow,
+    DefinitionRow,
     EventRow,
     FreezeRow,
     KeyRow,
@@ -24,9 +25,12 @@ from approvals.storage.tables import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from approvals.ports import ListFilter
 
 APPROVALS = ApprovalRow.__table__  # type: ignore[attr-defined]
+DEFINITIONS = DefinitionRow.__table__  # type: ignore[attr-defined]
 FREEZES_ = FreezeRow.__table__  # type: ignore[attr-defined]
 PROCESSES = ProcessRow.__table__  # type: ignore[attr-defined]
 KEYS = KeyRow.__table__  # type: ignore[attr-defined]
@@ -105,6 +109,11 @@ FREEZES = (
 )
 """Freezes in force, youngest first."""
 
+PINS = sa.select(
+    DEFINITIONS.c.tool, DEFINITIONS.c.hash, DEFINITIONS.c.accepted_at.is_not(None).label("accepted")
+).where(DEFINITIONS.c.place == named("place"))
+"""What is known of the tools of a place."""
+
 BACKLOG = sa.select(
     sa.func.count().label("pending"), sa.func.min(APPROVALS.c.created_at).label("oldest")
 ).where(PENDING)
@@ -155,6 +164,15 @@ ALIVE = (
 def result(approval_id: str) -> Select:
     """What the tool answered."""
     return sa.select(ResultRow.__table__).where(col(ResultRow.approval_id) == approval_id)  # type: ignore[attr-defined]
+
+
+def definitions(place: str, tools: Sequence[str]) -> Select:
+    """What was seen of these tools, of each the youngest first."""
+    return (
+        sa.select(DEFINITIONS)
+        .where(DEFINITIONS.c.place == place, DEFINITIONS.c.tool.in_(tools))
+        .order_by(DEFINITIONS.c.tool, DEFINITIONS.c.seen_at.desc(), DEFINITIONS.c.hash)
+    )
 
 
 def events(stream: str) -> Select:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from approvals.domain.definitions import Pin
 from approvals.errors import Unavailable
 from approvals.ports import Backlog, KeyRecord, Page, Process
 from approvals.storage import audit_queries, mapping, queries
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from approvals.domain.chain import Event
+    from approvals.domain.definitions import Definition
     from approvals.domain.freeze import Freeze
     from approvals.domain.states import Approval
     from approvals.ports import ListFilter
@@ -148,6 +150,17 @@ class Reads(AuditReads):
     async def freeze_of(self, *, server: str, agent: str) -> Freeze | None:
         freezes = await self.freezes()
         return next((f for f in freezes if f.covers(server=server, agent=agent)), None)
+
+    async def pins(self, place: str) -> Sequence[Pin]:
+        rows = await self._hot.rows(queries.PINS, {"place": place})
+        return [
+            Pin(tool=row["tool"], hash=row["hash"], is_accepted=bool(row["accepted"]))
+            for row in rows
+        ]
+
+    async def definitions(self, place: str, tools: Sequence[str]) -> Sequence[Definition]:
+        rows = await self._cold.rows(queries.definitions(place, tools))
+        return [mapping.definition_of(row) for row in rows]
 
     async def freezes(self) -> Sequence[Freeze]:
         return [mapping.freeze_of(row) for row in await self._hot.rows(queries.FREEZES, {})]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.domain.chain import Head, link
 from approvals.domain.states import Erasure, Parking, Transition
 from approvals.ports import (
+    Accepting,
     Answer,
     Applied,
     Conflict,
@@ -17,20 +17,20 @@ from approvals.ports import (
     GiveBack,
     Record,
     Reserve,
+    Sighting,
     Thawing,
     TooLate,
     TooMany,
 )
 from approvals.storage import mapping
+from approvals.storage.sqlite_alone import AloneWork
 from approvals.storage.sqlite_counters import FROZEN, frozen, give_back, holds, reserve
-from approvals.storage.sqlite_rows import ERASE, UPDATE, bound, insert
+from approvals.storage.sqlite_rows import ERASE, UPDATE, append, bound, insert, written
 from approvals.storage.tables import (
     ApprovalRow,
     DecisionRow,
     EventRow,
-    FreezeRow,
     OutboxRow,
-    to_microseconds,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from approvals.domain.chain import Event, Fact
+    from approvals.domain.chain import Event
     from approvals.domain.states import Approval, NoticeKind
     from approvals.ports import Operation
     from approvals.storage.writer import Work
@@ -107,7 +107,7 @@ class _Park:
         return found
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
+        return written(connection, self.operation.op_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,9 @@ class _Change:
     def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
         op, after = self.operation, self.operation.after
         if (op.valid_from and now < op.valid_from) or (op.valid_until and now >= op.valid_until):
-            return _applied(connection, op.op_id) or TooLate(now=now)
+            return written(connection, op.op_id) or TooLate(now=now)
         if op.freezable and (refused := frozen(connection, after.call.server, after.call.agent)):
-            return _applied(connection, op.op_id) or refused
+            return written(connection, op.op_id) or refused
         changed = connection.execute(
             UPDATE,
             bound(
@@ -128,7 +128,7 @@ class _Change:
             ),
         )
         if changed.rowcount != 1:
-            return _applied(connection, op.op_id) or Conflict()
+            return written(connection, op.op_id) or Conflict()
         insert(connection, EventRow, mapping.event_row(op.event))
         if op.decision:
             seq = len(after.decisions)
@@ -145,7 +145,7 @@ class _Change:
         return WRITTEN
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
+        return written(connection, self.operation.op_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +163,13 @@ class _Erase:
             ),
         )
         if changed.rowcount != 1:
-            return _applied(connection, op.op_id) or Conflict()
+            return written(connection, op.op_id) or Conflict()
         insert(connection, EventRow, mapping.event_row(op.event))
         connection.execute("delete from results where approval_id = ?", (op.after.id,))
         return Applied()
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
+        return written(connection, self.operation.op_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +178,17 @@ class _Append:
 
     def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
         op = self.operation
-        if _applied(connection, op.op_id):
+        if written(connection, op.op_id):
             return Applied()
         if op.runs and (refused := frozen(connection, *op.runs)):
             return refused
         if op.reserves and (no_room := reserve(connection, op.op_id, op.reserves, now)):
             return no_room
-        _append(connection, op.stream, op.fact)
+        append(connection, op.stream, op.fact)
         return Applied()
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
+        return written(connection, self.operation.op_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,44 +217,6 @@ class _GiveBack:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Freeze:
-    operation: Freezing
-
-    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
-        del now
-        op = self.operation
-        if _applied(connection, op.op_id):
-            return Applied()
-        insert(connection, FreezeRow, mapping.freeze_row(op.freeze))
-        _append(connection, op.stream, op.fact)
-        return Applied()
-
-    def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Thaw:
-    operation: Thawing
-
-    def run(self, connection: sqlite3.Connection, now: datetime) -> Answer:
-        op = self.operation
-        if _applied(connection, op.op_id):
-            return Applied()
-        ended = connection.execute(
-            "update freezes set ended_at = ? where id = ? and ended_at is null",
-            (to_microseconds(now), op.freeze_id),
-        )
-        if ended.rowcount != 1:
-            return Conflict()
-        _append(connection, op.stream, op.fact)
-        return Applied()
-
-    def applied(self, connection: sqlite3.Connection) -> Answer | None:
-        return _applied(connection, self.operation.op_id)
-
-
 def work_of(operation: Operation) -> Work:
     """What to do for an operation."""
     match operation:
@@ -270,10 +232,8 @@ def work_of(operation: Operation) -> Work:
             return _Reserve(operation)
         case GiveBack():
             return _GiveBack(operation)
-        case Freezing():
-            return _Freeze(operation)
-        case Thawing():
-            return _Thaw(operation)
+        case Freezing() | Thawing() | Sighting() | Accepting():
+            return AloneWork(operation)
 
 
 def newest(work: Work, answer: object) -> tuple[str, Approval | None] | None:
@@ -296,19 +256,6 @@ def row_of(operation: Operation) -> str:
         case Transition() | Erasure():
             return operation.after.id
     return operation.op_id
-
-
-def _append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
-    row = connection.execute(
-        "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
-    ).fetchone()
-    head = Head(seq=row[0], hash=row[1]) if row else Head()
-    insert(connection, EventRow, mapping.event_row(link(head, stream, fact)))
-
-
-def _applied(connection: sqlite3.Connection, op_id: str) -> Applied | None:
-    row = connection.execute("select 1 from events where id = ?", (op_id,)).fetchone()
-    return Applied() if row else None
 
 
 def _insert_notices(

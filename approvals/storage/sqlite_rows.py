@@ -15,12 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlmodel import col
 
+from approvals.domain.chain import Head, link
+from approvals.ports import Applied
 from approvals.storage import mapping
 from approvals.storage.queries import APPROVALS
 from approvals.storage.tables import (
     ApprovalRow,
     CounterRow,
     DecisionRow,
+    DefinitionRow,
     EventRow,
     FreezeRow,
     KeyRow,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from approvals.domain.chain import Fact
+
 
 def _columns(table: type[Any]) -> list[str]:
     return [column.name for column in table.__table__.columns]
@@ -48,6 +53,7 @@ _TABLES = (
     ApprovalRow,
     CounterRow,
     DecisionRow,
+    DefinitionRow,
     EventRow,
     FreezeRow,
     KeyRow,
@@ -112,6 +118,21 @@ RENEW = (
 def insert(connection: sqlite3.Connection, table: type[Any], row: Mapping[str, object]) -> None:
     """Insert one row."""
     connection.execute(INSERT[table], bound(row))
+
+
+def append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
+    """Link a fact to the end of its stream."""
+    row = connection.execute(
+        "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
+    ).fetchone()
+    head = Head(seq=row[0], hash=row[1]) if row else Head()
+    insert(connection, EventRow, mapping.event_row(link(head, stream, fact)))
+
+
+def written(connection: sqlite3.Connection, op_id: str) -> Applied | None:
+    """Whether an earlier try has written the operation."""
+    row = connection.execute("select 1 from events where id = ?", (op_id,)).fetchone()
+    return Applied() if row else None
 
 
 def bound(row: Mapping[str, object]) -> dict[str, object]:

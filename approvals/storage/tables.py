@@ -292,6 +292,21 @@ class FreezeRow(Table, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Moment, index=True)
 
 
+class DefinitionRow(Table, table=True):
+    """A definition that a server showed of a tool; calls of it go on once `accepted_at` is set."""
+
+    __tablename__ = "definitions"
+
+    place: str = Field(primary_key=True)
+    tool: str = Field(primary_key=True)
+    hash: str = Field(primary_key=True)
+    server: str
+    entry: str
+    seen_at: datetime = Field(sa_type=Moment)
+    accepted_at: datetime | None = Field(default=None, sa_type=Moment)
+    accepted_by: str | None = None
+
+
 class ProcessRow(Table, table=True):
     """A running service; dead when `alive_until` has passed."""
 

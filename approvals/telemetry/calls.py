@@ -38,6 +38,7 @@ ENDS = (Status.APPROVED, Status.DENIED, Status.EXPIRED, Status.CANCELLED, Status
 ANSWERED = (ReleaseStatus.SUCCEEDED, ReleaseStatus.FAILED)
 OUTCOMES = (*ANSWERED, ReleaseStatus.NOT_SENT, ReleaseStatus.OUTCOME_UNKNOWN)
 REFUSALS = {
+    "call_definition_changed": "definition_changed",
     "call_frozen": "frozen",
     "call_limited": "limit_reached",
     "call_too_many_pending": "too_many_pending",
@@ -65,7 +66,7 @@ class Calls:
         refusals = Counter(
             "approvals_refusals",
             "Calls stopped by something else than the verdict: a freeze, a limit, too many pending"
-            " calls of the agent, a tool that does not exist for it.",
+            " calls of the agent, a tool that does not exist for it or is not what was accepted.",
             ["reason"],
             registry=registry,
         )

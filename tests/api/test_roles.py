@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from approvals.api.document import OPERATIONS, openapi
+from approvals.service.definitions import Shown
 from tests.e2e.world import World, world
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +38,8 @@ EXPECTED: dict[str, dict[str, int]] = {
     "GET /v1/freezes": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "POST /v1/freezes": dict.fromkeys(WHO, 403) | {"carol": 201},
     "DELETE /v1/freezes/{id}": dict.fromkeys(WHO, 403) | {"carol": 204},
+    "GET /v1/definitions": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
+    "POST /v1/definitions/accept": dict.fromkeys(WHO, 403) | {"carol": 200},
     "GET /v1/policies": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "POST /v1/policies/reload": dict.fromkeys(WHO, 403) | {"carol": 200},
     "POST /v1/policies/explain": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
@@ -106,6 +109,8 @@ async def knock(w: World, route: str, who: str) -> int:
         asked = {"agent": "outsider", "reason": "test"}
         made = await w.rest("POST", "/v1/freezes", by="carol", json_body=asked)
         path = f"/v1/freezes/{made.json()['id']}"
+    elif path == "/v1/definitions/accept":
+        body = await changed_definition(w)
     elif path == "/v1/policies/explain":
         body = {"approval_id": (await w.parked({"what": f"{who} {path}"}))["id"]}
     elif path == "/v1/keys" and method == "POST":
@@ -114,6 +119,14 @@ async def knock(w: World, route: str, who: str) -> int:
         made = await w.rest("POST", "/v1/keys", by="carol", json_body={"agent": "bot"})
         path = f"/v1/keys/{made.json()['id']}"
     return (await w.rest(method, path, by=who, json_body=body)).status_code
+
+
+async def changed_definition(w: World) -> dict[str, str]:
+    """The body that accepts a definition which waits."""
+    up = w.services.rules.current.servers["up"]
+    for hash_ in ("sha256:1", "sha256:2"):
+        await w.services.definitions.see(up, [Shown(tool="act", hash=hash_, entry="{}")])
+    return {"server": "up", "tool": "act", "hash": "sha256:2"}
 
 
 async def prepared(w: World, path: str, approval: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from approvals.storage.postgres import PostgresStore
 from tests.contracts.suite import StoreContract, approving, do, parked
 from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
+from tests.contracts.suite_definitions import DefinitionContract
 from tests.contracts.suite_meter import Counted, MeterContract
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,9 @@ async def execute(postgres_url: str) -> AsyncIterator[Execute]:
     await engine.dispose()
 
 
-class TestPostgres(StoreContract, CounterContract, AuditContract, MeterContract):
+class TestPostgres(
+    StoreContract, CounterContract, DefinitionContract, AuditContract, MeterContract
+):
     """The suites, unchanged."""
 
 

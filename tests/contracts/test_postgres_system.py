@@ -12,6 +12,7 @@ from approvals.storage.migrations import upgrade
 from approvals.storage.postgres import PostgresStore
 from tests.contracts.suite import StoreContract
 from tests.contracts.suite_counters import CounterContract
+from tests.contracts.suite_definitions import DefinitionContract
 from tests.servers import Postgres, postgres, system_binaries
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
@@ -35,5 +36,5 @@ async def store(system_server: Postgres) -> AsyncIterator[PostgresStore]:
     system_server.run("dropdb", "--force", *there)
 
 
-class TestSystemPostgres(StoreContract, CounterContract):
+class TestSystemPostgres(StoreContract, CounterContract, DefinitionContract):
     """The suites, unchanged."""

@@ -26,6 +26,7 @@ from approvals.storage.sqlite import SqliteStore
 from tests.contracts.suite import StoreContract, approving, do, is_whole, parked, parking
 from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
+from tests.contracts.suite_definitions import DefinitionContract
 from tests.contracts.suite_meter import Counted, MeterContract
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +63,7 @@ async def execute(store: SqliteStore, tmp_path: Path) -> AsyncIterator[Execute]:
     engine.dispose()
 
 
-class TestSqlite(StoreContract, CounterContract, AuditContract, MeterContract):
+class TestSqlite(StoreContract, CounterContract, DefinitionContract, AuditContract, MeterContract):
     """The suites, unchanged."""
 
 

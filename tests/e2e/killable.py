@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from approvals.app import create_app
-from approvals.ports import Freezing, GiveBack, Record, Reserve, Thawing, Urgency
+from approvals.ports import (
+    Accepting,
+    Freezing,
+    GiveBack,
+    Record,
+    Reserve,
+    Sighting,
+    Thawing,
+    Urgency,
+)
 from approvals.service.waiting import Patience
 from tests.e2e.deployment import settings_in
 
@@ -54,7 +63,7 @@ def kind_of(operation: Operation) -> str:
             return "reserved"
         case GiveBack():
             return "given_back"
-        case Record() | Freezing() | Thawing():
+        case Record() | Freezing() | Thawing() | Sighting() | Accepting():
             return operation.fact.type
     return operation.event.fact.type
 

@@ -13,7 +13,6 @@ from mcp_types import PROTOCOL_VERSION_META_KEY, UNSUPPORTED_PROTOCOL_VERSION
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS as MODERN
 
-from approvals.domain.digest import sha256
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import messages, sse
@@ -68,8 +67,6 @@ class StdioUpstream:
         """`session` is one that `initialize` here gave. Raises SessionLost for any other."""
         self._server = server
         self._is_current = is_current
-        started = canonical([server.command, *server.args, server.cwd])
-        self._address = f"{server.name} ({sha256(started)[7:23]})"
         self._who = Who(agent=agent, session=session)
         self._kind = _kind(message, session)
         self._message = message
@@ -85,9 +82,9 @@ class StdioUpstream:
 
     async def tool(self, name: str, *, max_age: timedelta = FRESH) -> Tool | None:
         """The server's entry for this tool; None when it lists no such tool."""
-        key = f"{self._address} {self._kind}"  # others may be shown other tools
+        kind = str(self._kind)  # others may be shown other tools
         return await self._catalogue.find(
-            key, name, self._read_tools, address=self._address, max_age=max_age
+            self._server, name, self._read_tools, variant=kind, max_age=max_age
         )
 
     async def tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
