@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from approvals.domain.states import Approval, Erasure, Parking, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
@@ -615,7 +615,25 @@ class Unanswered:
     why: str
 
 
-SendOutcome = Answered | NotSent | Unanswered
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asks:
+    """The server wants input of the client before it goes on, and waits for nothing: the result
+    with its questions, as the 2026 era has it."""
+
+    result: dict[str, Json]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A client's answers to such questions, with the state that the server gave for them."""
+
+    responses: Json
+    state: str | None
+
+
+SendOutcome = Answered | NotSent | Unanswered | Asks
+Give: TypeAlias = "Callable[[str], Awaitable[bool]]"
+"""Commits an answer of the client, before it may be passed on; False: it may not."""
 
 
 class Upstream(Protocol):
@@ -628,12 +646,14 @@ class Upstream(Protocol):
         """
         ...
 
-    async def prepare(self, tool: str, arguments: str) -> None:
-        """Make the one request ready, so that sending it needs nothing but the socket."""
+    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
+        """Make the one request ready, so that sending it needs nothing but the socket; `given`: one
+        more, with answers to what the server asked in the one before."""
         ...
 
-    async def send(self) -> SendOutcome:
-        """Send exactly one `tools/call`, as prepared."""
+    async def send(self, give: Give | None) -> SendOutcome:
+        """Send exactly one `tools/call`, as prepared. Without `give` the client is asked nothing:
+        what the server asks is refused."""
         ...
 
     async def unwanted(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from approvals.domain.quorum import Requirement
     from approvals.domain.strictjson import Json
 
-_SETTINGS = ("detached", "allow_input")
+_SETTINGS = ("detached",)
 
 
 @dataclass(slots=True)

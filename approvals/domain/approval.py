@@ -341,6 +341,32 @@ def send(
     )
 
 
+def give_input(
+    approval: Approval, *, given: str, process: str, now: datetime, event_id: str
+) -> Transition:
+    """The client answered what the server asked during the release; `given` is the hash of it.
+
+    Whoever gets this applied passes it on, nobody else ever; from then on `process` has it.
+    """
+    state = approval.state
+    if not isinstance(state, Released) or state.outcome or not approval.requirement.allow_input:
+        raise IllegalTransition(
+            "Only a call that is being sent is given input, where the rule lets."
+        )
+    return _step(
+        approval,
+        replace(state, process=process),
+        fact=Fact(
+            id=event_id,
+            type="input_given",
+            actor=f"agent:{approval.call.agent}",
+            at=now,
+            detail={"input": given, "process": process},
+        ),
+        freezable=True,
+    )
+
+
 def sender(approval: Approval) -> str:
     """Who sends this call, as the audit names it."""
     by_caller = approval.call.executor is Executor.CALLER

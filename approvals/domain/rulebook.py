@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ LOG = "log"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Server:
+class Server(ABC):
     """An MCP server behind the gateway, and the policy of agents that have no other for it."""
 
     name: str
@@ -33,11 +34,13 @@ class Server:
     def place(self) -> str:
         """Its name and where it is. The name alone would give a server that moved the tools of its
         old address."""
-        return f"{self.name} ({sha256(self._address)[7:23]})"
+        return f"{self.name} ({sha256(self.address)[7:23]})"
 
     @property
-    def _address(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def address(self) -> str:
+        """Where calls to it go."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +51,7 @@ class HttpServer(Server):
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
         return self.url
 
 
@@ -62,7 +65,7 @@ class CommandServer(Server):
     cwd: str | None = None
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
         return canonical([self.command, *self.args, self.cwd])
 
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcp.shared.inbound import validate_mcp_param_headers
+from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, validate_mcp_param_headers
 
 from approvals.domain.call import Call, Executor, canonical_arguments
 from approvals.domain.policy.model import Ruling
@@ -27,7 +27,7 @@ from approvals.service.fields import fields
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from approvals.domain.states import Approval
     from approvals.gateway.cancelling import Cancelling, Waiting
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HTTP_OK = 200
 TRIES = 5
 MAX_NAME = 200
 MAX_JUSTIFICATION = 2000
@@ -156,13 +157,23 @@ class Calls:
     async def _held(
         self, request: Request, approval: Approval, wait: Wait, client: Client
     ) -> Reply:
-        async with self._waits.telling(wait, approval, client):
+        async with self._waits.telling(wait, approval, client) as telling:
+            if telling is not None:
+                request.upstream.hear(telling)
             ended = await self._hold.until_ended(
                 approval,
                 request.upstream,
                 within=wait.within,
                 left=request.left,
                 still=request.still,
+                answers=wait.answers,
+            )
+        if ended.asks is not None:
+            server = request.server.name
+            return Reply(
+                body=self._waits.question(
+                    request.message, wait, ended.approval, ended.asks, server=server
+                )
             )
         if ended.time_is_over and wait.goes_on:
             agent, server = request.agent.name, request.server.name
@@ -276,6 +287,14 @@ def _cannot(error: StoreFailure | InvalidArguments) -> Refusal:
     return unavailable(str(error))
 
 
+def _status(request: Request, error: Mapping[str, Json]) -> int:
+    """The status with which a server of the 2026 era says such an error."""
+    code = error.get("code")
+    if not request.message.is_modern or not isinstance(code, int):
+        return HTTP_OK
+    return ERROR_CODE_HTTP_STATUS.get(code, HTTP_OK)
+
+
 def _refusal(request: Request, refusal: Refusal) -> Reply:
     return Reply(body=messages.refused(request.message, refusal))
 
@@ -283,7 +302,8 @@ def _refusal(request: Request, refusal: Refusal) -> Reply:
 def _ended(request: Request, ended: Ended) -> Reply:
     answer = ended.answer
     if answer is not None and answer.error is not None:
-        return Reply(body=messages.error_body(request.message.id, answer.error))
+        body = messages.error_body(request.message.id, answer.error)
+        return Reply(body=body, status=_status(request, answer.error))
     if answer is not None:
         return Reply(body=messages.result(request.message, answer.result))
     assert ended.refusal is not None  # noqa: S101 (Ended carries one or the other)

@@ -24,7 +24,7 @@ from approvals.domain.states import (
 from approvals.domain.strictjson import Json, parse
 from approvals.errors import ApprovalsError, NotFound, StoreFailure
 from approvals.gateway.catalogue import SessionLost
-from approvals.ports import Answered, Step
+from approvals.ports import Answered, Asks, Step
 from approvals.service.fields import fields
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from approvals.domain.refused import Refusal
+    from approvals.gateway.waits import Answers
     from approvals.ports import Clock, Store, Tracer, Upstream
     from approvals.service.approvals import Approvals
     from approvals.service.identity import AgentPrincipal
-    from approvals.service.release import Releases
+    from approvals.service.release import Release, Releases
     from approvals.service.rules import Rules
     from approvals.service.waiting import Waiting
 
@@ -51,11 +52,13 @@ FOREVER = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """What this request is answered with: the tool's own answer, or a refusal."""
+    """What this request is answered with: the tool's own answer, a refusal, or what the server asks
+    before it goes on."""
 
     approval: Approval
     answer: Answered | None = None
     refusal: Refusal | None = None
+    asks: Asks | None = None
     known: bool = True
     time_is_over: bool = False
     """The call is still held, and this request was held as long as it may be."""
@@ -100,8 +103,11 @@ class Hold:
         within: timedelta,
         left: asyncio.Future[None],
         still: Callable[[], Awaitable[object]],
+        answers: Answers | None = None,
     ) -> Ended:
         """Wait for the decision, start the release, wait for the outcome, at most `within`.
+
+        `answers` are given to the server that asked for them.
 
         `left` is done when the client is gone; the call is then withdrawn where the rule says so.
         `still` raises Unauthenticated once the client's key is revoked; nothing is sent for it.
@@ -110,7 +116,8 @@ class Hold:
             return await self.outcome(await self._newest(approval))
         with self._counted(approval), self._tracer.span(Step.HOLD) as span:
             span.approval(approval)
-            ended = await self._wait(approval, upstream, within, left=left, still=still)
+            work = self._follow(approval, upstream, still, answers)
+            ended = await self._wait(approval, work, within, left=left)
             span.approval(ended.approval)
             return ended
 
@@ -133,15 +140,14 @@ class Hold:
     async def _wait(
         self,
         approval: Approval,
-        upstream: Upstream,
+        work: Awaitable[Ended],
         within: timedelta,
         *,
         left: asyncio.Future[None],
-        still: Callable[[], Awaitable[object]],
     ) -> Ended:
         try:
             async with asyncio.timeout(within.total_seconds()):
-                return await self._follow(approval, upstream, still)
+                return await work
         except asyncio.CancelledError:
             if left.done() and approval.requirement.on_requester_gone is Gone.CANCEL:
                 self._abandon(approval)
@@ -196,8 +202,19 @@ class Hold:
         )
 
     async def _follow(
-        self, approval: Approval, upstream: Upstream, still: Callable[[], Awaitable[object]]
+        self,
+        approval: Approval,
+        upstream: Upstream,
+        still: Callable[[], Awaitable[object]],
+        answers: Answers | None,
     ) -> Ended:
+        if answers is not None and answers.approval_id == approval.id:
+            await still()
+            giving = self._releases.give(
+                approval, upstream, answers.given, asked_at=answers.asked_at
+            )
+            if ended := await self._sent(approval, giving):
+                return ended
         while True:
             approval = await self._waiting.until(approval.id, _moves, within=FOREVER)
             if isinstance(approval.state, Approved):
@@ -216,7 +233,11 @@ class Hold:
                 await self._until_usable(approval, use_from)
                 return None
             case Approved():
-                return await self._send(approval, upstream)
+                return await self._sent(approval, self._releases.start(approval, upstream))
+            case Released(outcome=None) if running := self._releases.running(approval.id):
+                return await self._sent(approval, running)
+            case Released(outcome=None) if asks := self._releases.asks(approval):
+                return Ended(approval=approval, asks=asks)
             case Released(outcome=None) if not self._waiting.stopping:
                 await self._waiting.until(approval.id, _has_ended, within=FOREVER)
                 return None
@@ -224,9 +245,10 @@ class Hold:
                 return await self.outcome(approval)
         return self._refusal(approval)
 
-    async def _send(self, approval: Approval, upstream: Upstream) -> Ended | None:
-        """Start or join the release; None: somebody else has it, read again."""
-        sending = self._releases.start(approval, upstream)
+    async def _sent(
+        self, approval: Approval, sending: asyncio.Task[Release] | None
+    ) -> Ended | None:
+        """What comes of a release; None: somebody else has it, read again."""
         if sending is None:
             return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
         either: set[asyncio.Future[Any]] = {sending, self._waiting.stopped}
@@ -239,6 +261,8 @@ class Hold:
             raise
         except StoreFailure as error:
             return Ended(approval=approval, refusal=unreachable(approval, str(error)))
+        if release.asks is not None:
+            return Ended(approval=release.approval, asks=release.asks)
         if release.refusal is not None:
             return Ended(approval=release.approval, refusal=release.refusal)
         if isinstance(release.approval.state, Approved):

@@ -24,6 +24,11 @@ HEADER_MISMATCH = -32020
 _MEMBERS = ("jsonrpc", "id", "method", "params", "result", "error")
 _PARAMS = frozenset({"name", "arguments", "_meta", "uri"})
 
+ASKED_BACK = "An approved call is running in this session: nobody approved input to it."
+NOT_ANSWERED: Json = {
+    "code": INVALID_REQUEST,
+    "message": "This call was approved without further input: nobody here may answer.",
+}
 META = "mcp-approvals/call"
 JUSTIFICATION = "mcp-approvals/justification"
 

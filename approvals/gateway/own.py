@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
+    LOG_LEVEL_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
 from mcp_types.version import LATEST_MODERN_VERSION
@@ -16,7 +17,7 @@ from approvals import __version__
 from approvals.domain.strictjson import Json, canonical, parse, quoted
 from approvals.errors import Unavailable
 from approvals.gateway.messages import Message
-from approvals.ports import Answered, SendOutcome, Unanswered
+from approvals.ports import Answered, Asks, Given, SendOutcome, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -49,20 +50,40 @@ class OwnRequest:
 
     __slots__ = ("body", "id", "method")
 
-    def __init__(self, method: str, params: str) -> None:
+    def __init__(self, method: str, params: str, id_: str | None = None) -> None:
         """`params` is JSON text."""
-        self.id = f"approvals-{secrets.token_hex(16)}"
+        self.id = id_ or _new_id()
         self.method = method
         self.body = (
             f'{{"jsonrpc":"2.0","id":"{self.id}","method":{quoted(method)},"params":{params}}}'
         ).encode()
 
 
-def call_request(tool: str, arguments: str, message: Message) -> OwnRequest:
-    """The one `tools/call` of a release: the approved canonical arguments as they stand."""
-    meta = _meta(message)
-    end = f',"_meta":{meta}}}' if meta else "}"
-    return OwnRequest("tools/call", f'{{"arguments":{arguments},"name":{quoted(tool)}{end}')
+def call_request(
+    tool: str,
+    arguments: str,
+    message: Message,
+    *,
+    given: Given | None = None,
+    hears: bool = False,
+    asks: bool = False,
+) -> OwnRequest:
+    """The one `tools/call` of a release: the approved canonical arguments as they stand.
+
+    `given` are answers to what the server asked in the one before; `hears`: somebody waits who is
+    told what the server says meanwhile; `asks`: the server may ask for input.
+    """
+    id_ = _new_id()
+    meta = _meta(message, asks=asks)
+    if hears:
+        meta |= {key: message.meta[key] for key in (LOG_LEVEL_META_KEY,) if key in message.meta}
+        meta |= {"progressToken": id_} if "progressToken" in message.meta else {}
+    params = f'"arguments":{arguments},"name":{quoted(tool)}'
+    if given is not None:
+        params += f',"inputResponses":{canonical(given.responses)}'
+        params += f',"requestState":{quoted(given.state)}' if given.state is not None else ""
+    params += f',"_meta":{canonical(meta)}' if meta else ""
+    return OwnRequest("tools/call", f"{{{params}}}", id_)
 
 
 def cancellation(id_: str) -> bytes:
@@ -76,20 +97,36 @@ def page_request(cursor: Json, message: Message) -> OwnRequest:
     """A `tools/list` for one page."""
     meta = _meta(message)
     inside = [f'"cursor":{quoted(cursor)}'] if isinstance(cursor, str) else []
-    inside += [f'"_meta":{meta}'] if meta else []
+    inside += [f'"_meta":{canonical(meta)}'] if meta else []
     return OwnRequest("tools/list", "{" + ",".join(inside) + "}")
 
 
-def _meta(message: Message) -> str | None:
-    """The `_meta` of the 2026 era: who asks, and that nothing can be asked back."""
+def can_be_asked(message: Message) -> bool:
+    """Whether this client of the 2026 era says that servers may ask it for anything."""
+    return bool(_abilities(message))
+
+
+def _abilities(message: Message) -> dict[str, Json]:
+    """What the client can be asked for. Not its extensions: those the gateway speaks itself."""
+    said = message.meta.get(CLIENT_CAPABILITIES_META_KEY)
+    known = said if isinstance(said, dict) else {}
+    return {name: value for name, value in known.items() if name != "extensions"}
+
+
+def _meta(message: Message, *, asks: bool = False) -> dict[str, Json]:
+    """The `_meta` of the 2026 era: who asks, and what can be asked back, else nothing."""
     if not message.is_modern:
-        return None
+        return {}
     kept = {
         key: message.meta[key]
         for key in (PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY)
         if key in message.meta
     }
-    return canonical({**kept, CLIENT_CAPABILITIES_META_KEY: {}})
+    return {**kept, CLIENT_CAPABILITIES_META_KEY: _abilities(message) if asks else {}}
+
+
+def _new_id() -> str:
+    return f"approvals-{secrets.token_hex(16)}"
 
 
 async def read_tools(ask: Ask, message: Message) -> list[Entry]:
@@ -115,20 +152,27 @@ def response_to(raw: bytes, id_: str) -> dict[str, Json] | None:
     An error without an id is taken too: the server could not read whose it was.
     """
     body = parse(raw) if raw.strip() else None
-    if not isinstance(body, dict) or "method" in body:
-        return None
+    return body if isinstance(body, dict) and is_response(body, id_) else None
+
+
+def is_response(body: Mapping[str, Json], id_: str) -> bool:
+    """Whether it is the response to the request with this id."""
+    if "method" in body:
+        return False
     ours = body.get("id") == id_
     theirs = "error" in body and body.get("id") is None
-    return body if (ours and ("result" in body or "error" in body)) or theirs else None
+    return (ours and ("result" in body or "error" in body)) or theirs
 
 
-def answered(response: Mapping[str, Json]) -> SendOutcome:
-    """What the response to the one `tools/call` says of it."""
+def answered(response: Mapping[str, Json], *, asks: bool = False) -> SendOutcome:
+    """What the response to the one `tools/call` says of it. `asks`: it may ask for input."""
     error, result = response.get("error"), response.get("result")
     if isinstance(error, dict):
         return Answered(result=None, error=error, is_error=True, detail="The server refused it.")
     if not isinstance(result, dict):
         return Unanswered(why="the answer is no result")
+    if asks and result.get("resultType") == "input_required":
+        return Asks(result=result)
     if result.get("resultType") not in {None, "complete"}:
         return Answered(
             result=None,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 HTTP_OK = 200
-ASKED_BACK = "An approved call is running in this session: nobody approved input to it."
 
 # What carries no action: the handshake, listings, notifications, answers to the server's questions.
 _ALWAYS = frozenset(
@@ -76,8 +75,10 @@ class Relay:
     async def handle(self, request: Request, client: Client) -> Reply | None:
         """A Reply, or None when the server's own answer was passed on to the client."""
         message = request.message
+        if message.method is None and await request.upstream.takes_answer(message):
+            return Reply(body=b"", status=202)
         if message.method is None and request.upstream.is_sending:
-            raise BadMessage(messages.INVALID_REQUEST, ASKED_BACK, status=409)
+            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
         _check_method(message)
         match message.method:
             case "tools/call" if message.has_id:

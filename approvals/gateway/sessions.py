@@ -6,8 +6,10 @@ so it survives restarts and works on every replica.
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.domain.strictjson import canonical
@@ -15,6 +17,8 @@ from approvals.domain.strictjson import canonical
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from approvals.domain.strictjson import Json
+    from approvals.ports import Give
     from approvals.service.keyring import Keyring
 
 
@@ -39,6 +43,15 @@ class Sessions:
         return session if self._keyring.verify("session", text, f"{key}:{mac}") else None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a server asks while an approved call of `owner` runs, under its own `id`."""
+
+    id: Json
+    owner: object
+    give: Give
+
+
 class Busy:
     """Upstream sessions in which an approved call is being sent.
 
@@ -47,6 +60,7 @@ class Busy:
 
     def __init__(self) -> None:
         self._sending: Counter[str] = Counter()
+        self._questions: dict[tuple[str, str], Question] = {}
 
     @contextmanager
     def sending(self, session: str) -> Iterator[None]:
@@ -58,6 +72,26 @@ class Busy:
             self._sending[session] -= 1
             if not self._sending[session]:
                 del self._sending[session]
+
+    def ask(self, session: str, question: Question) -> str:
+        """Remember a question of the server; the id under which a client is asked it."""
+        id_ = f"approvals-{secrets.token_hex(16)}"
+        self._questions[session, id_] = question
+        return id_
+
+    def asked(self, session: str, id_: Json) -> Question | None:
+        """The question that was asked under this id; once."""
+        return self._questions.pop((session, id_), None) if isinstance(id_, str) else None
+
+    def asked_as(self, session: str, theirs: Json) -> str | None:
+        """The id under which the server's question `theirs` was asked."""
+        return next(
+            (id_ for (s, id_), q in self._questions.items() if (s, q.id) == (session, theirs)), None
+        )
+
+    def forget(self, owner: object) -> None:
+        """Questions of a call that has come back need no answer."""
+        self._questions = {k: q for k, q in self._questions.items() if q.owner is not owner}
 
     def is_busy(self, session: str) -> bool:
         return session in self._sending

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.strictjson import Json
     from approvals.gateway.catalogue import Tool
+    from approvals.gateway.messages import Message
     from approvals.outbound import Answer
 
 LIST_TIMEOUT = timedelta(seconds=10)
@@ -24,8 +25,28 @@ class AnswerLost(Unavailable):
     """The request went out, and its answer did not come back whole: it may have been acted on."""
 
 
+class Hears(Protocol):
+    """The client that waits for an approved call, while it is being sent."""
+
+    def heard(self, said: Mapping[str, Json]) -> bool:
+        """Something that the server says meanwhile, a question perhaps; never waits. False: it does
+        not reach the client."""
+        ...
+
+
 class ServerSide(Upstream, Protocol):
     """One server, on behalf of one request of one client."""
+
+    def hear(self, hears: Hears) -> None:
+        """Whoever waits for the approved call of this request."""
+        ...
+
+    async def takes_answer(self, message: Message) -> bool:
+        """Whether this answers what the server asked while an approved call ran, and is passed on.
+
+        Raises BadMessage when the rule does not let it.
+        """
+        ...
 
     @property
     def is_sending(self) -> bool:

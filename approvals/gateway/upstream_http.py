@@ -16,11 +16,21 @@ from mcp.shared.inbound import (
     x_mcp_header_map,
 )
 
-from approvals.domain.strictjson import Json, parse
+from approvals.domain.strictjson import Json, as_read, canonical, parse
 from approvals.errors import InvalidJson, Unavailable
-from approvals.gateway import sse
+from approvals.gateway import messages, sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
-from approvals.gateway.own import answered, call_request, cancellation, read_tools, response_to
+from approvals.gateway.during import During
+from approvals.gateway.messages import BadMessage
+from approvals.gateway.own import (
+    answered,
+    call_request,
+    can_be_asked,
+    cancellation,
+    is_response,
+    read_tools,
+    response_to,
+)
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost, plainly
 from approvals.outbound import AnswerTooLarge, Broken, Unreached
 from approvals.ports import NotSent, SendOutcome, Unanswered
@@ -33,10 +43,13 @@ if TYPE_CHECKING:
     from approvals.gateway.messages import Message
     from approvals.gateway.own import OwnRequest
     from approvals.gateway.sessions import Busy
+    from approvals.gateway.upstream import Hears
     from approvals.outbound import Answer, Outbound
+    from approvals.ports import Give, Given
 
 HTTP_UNAUTHORIZED = 401
 HTTP_NOT_FOUND = 404
+HTTP_ERROR = 400
 logger = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = timedelta(seconds=2)
@@ -89,6 +102,7 @@ class HttpUpstream:
         self._message = message
         self._pools = pools
         self._prepared: _Prepared | None = None
+        self._hears: Hears | None = None
         self._catalogue = catalogue
         self._busy = busy
         self._timeout = timeout.total_seconds()
@@ -111,14 +125,24 @@ class HttpUpstream:
         found = await self.tool(tool, max_age=FRESH_FOR_RELEASE)
         return found.definition.hash if found else None
 
-    async def prepare(self, tool: str, arguments: str) -> None:
+    def hear(self, hears: Hears) -> None:
+        self._hears = hears
+
+    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
         if not self._is_current():
             raise SessionLost("The server's entry has changed. Start a new session.")
-        request = call_request(tool, arguments, self._message)
+        request = call_request(
+            tool,
+            arguments,
+            self._message,
+            given=given,
+            hears=self._hears is not None,
+            asks=self._asks,
+        )
         headers = self._headers(request.method, await self.tool_headers(tool, arguments))
         self._prepared = _Prepared(request, headers)
 
-    async def send(self) -> SendOutcome:
+    async def send(self, give: Give | None) -> SendOutcome:
         prepared = self._prepared
         if prepared is None:
             return NotSent(why="nothing was prepared")
@@ -127,7 +151,7 @@ class HttpUpstream:
         try:
             with self._busy.sending(self._where):
                 async with asyncio.timeout(self._timeout):
-                    return await self._send(prepared)
+                    return await self._send(prepared, give)
         except Unreached:
             return NotSent(why="the server could not be reached")
         except TimeoutError:
@@ -138,12 +162,33 @@ class HttpUpstream:
         except (InvalidJson, AnswerTooLarge):
             return Unanswered(why="the answer could not be read")
 
+    async def takes_answer(self, message: Message) -> bool:
+        question = self._busy.asked(self._where, message.id)
+        if question is None:
+            return False
+        kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
+        if not await question.give(canonical(kept)):
+            await self._reply(question.id, {"error": messages.NOT_ANSWERED})
+            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
+        if not await self._reply(question.id, kept):
+            raise Unavailable("The answer could not be given to the server.")
+        return True
+
     async def unwanted(self) -> None:
         """In the era without sessions a closed stream would say so, and lose the answer."""
         if self._prepared is None or self._message.is_modern:
             return
-        body = cancellation(self._prepared.request.id)
         headers = self._headers("notifications/cancelled", {})
+        if not await self._say(cancellation(self._prepared.request.id), headers):
+            logger.info("server %s could not be told that nobody waits", self._server.name)
+
+    async def _reply(self, id_: Json, said: Mapping[str, Json]) -> bool:
+        """Answer a question of the server."""
+        body = as_read({"jsonrpc": "2.0", "id": id_, **said}).encode()
+        return await self._say(body, self._headers(None, {}))
+
+    async def _say(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Say something that nothing is answered to; False: it did not reach the server."""
         try:
             async with (
                 asyncio.timeout(CANCEL_TIMEOUT.total_seconds()),
@@ -151,9 +196,9 @@ class HttpUpstream:
                     "POST", self._server.url, headers=headers, body=body
                 ) as answer,
             ):
-                logger.debug("the server was told that nobody waits: %d", answer.status)
+                return answer.status < HTTP_ERROR
         except (Unreached, Broken, TimeoutError):
-            logger.info("server %s could not be told that nobody waits", self._server.name)
+            return False
 
     @asynccontextmanager
     async def forward(
@@ -170,16 +215,35 @@ class HttpUpstream:
         except Broken as error:
             raise AnswerLost("The connection to the server behind the gateway broke.") from error
 
-    async def _send(self, prepared: _Prepared) -> SendOutcome:
+    @property
+    def _asks(self) -> bool:
+        """Whether the client of this request can be reached with what the server asks."""
+        if self._message.is_modern:
+            return can_be_asked(self._message)
+        return self._hears is not None
+
+    async def _send(self, prepared: _Prepared, give: Give | None) -> SendOutcome:
         request = prepared.request
-        async with self._pools.sending.request(
-            "POST", self._server.url, headers=prepared.headers, body=request.body
-        ) as answer:
-            refused = _not_accepted(answer.status, in_session=self._session.id is not None)
-            found = None if refused else await _response(answer, request.id)
+        give = give if self._asks else None
+        during = During(
+            request.id,
+            where=self._where,
+            busy=self._busy,
+            hears=self._hears,
+            give=None if self._message.is_modern else give,
+            reply=self._reply,
+        )
+        try:
+            async with self._pools.sending.request(
+                "POST", self._server.url, headers=prepared.headers, body=request.body
+            ) as answer:
+                refused = _not_accepted(answer.status, in_session=self._session.id is not None)
+                found = None if refused else await _response(answer, request.id, during.said)
+        finally:
+            during.over()
         if refused or found is None:
             return refused or Unanswered(why=f"the server answered HTTP {answer.status}")
-        return answered(found)
+        return answered(found, asks=give is not None)
 
     def _credentials(self) -> list[tuple[bytes, bytes]]:
         """What the file says that this server wants to see; no agent ever does."""
@@ -229,7 +293,7 @@ class HttpUpstream:
         if answer.status == HTTP_NOT_FOUND and self._session.id is not None:
             raise SessionLost("The server does not know this session. Start a new one.")
 
-    def _headers(self, method: str, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    def _headers(self, method: str | None, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
         headers = {
             "accept": "application/json, text/event-stream",
             "content-type": "application/json",
@@ -239,7 +303,7 @@ class HttpUpstream:
             headers["mcp-session-id"] = self._session.id
         if self._session.protocol is not None:
             headers["mcp-protocol-version"] = self._session.protocol
-        if self._message.is_modern:
+        if self._message.is_modern and method is not None:
             headers["mcp-method"] = method
         ours = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         return [*ours, *self._credentials()]
@@ -251,13 +315,23 @@ class _Prepared:
     headers: list[tuple[bytes, bytes]]
 
 
-async def _response(answer: Answer, id_: str) -> dict[str, Json] | None:
-    """The response to the request with this id; None when the server sent none."""
+def _nothing(said: Mapping[str, Json]) -> None:
+    """Whatever a server says besides is of no use."""
+
+
+async def _response(
+    answer: Answer, id_: str, other: Callable[[Mapping[str, Json]], None] = _nothing
+) -> dict[str, Json] | None:
+    """The response to the request with this id; None when the server sent none. `other` is called
+    with what comes before it."""
     kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
     if kind == b"text/event-stream":
         async for data in sse.data_of(answer.chunks):
-            if (found := response_to(data, id_)) is not None:
-                return found
+            said = parse(data) if data.strip() else None
+            if isinstance(said, dict) and is_response(said, id_):
+                return said
+            if isinstance(said, dict):
+                other(said)
         return None
     return response_to(await answer.body(), id_) if kind == b"application/json" else None
 

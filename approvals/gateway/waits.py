@@ -16,6 +16,8 @@ from approvals.domain.refusal import waiting_for
 from approvals.domain.strictjson import Json, canonical, parse
 from approvals.gateway import messages
 from approvals.gateway.messages import BadMessage
+from approvals.gateway.telling import Telling
+from approvals.ports import Given
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from approvals.domain.states import Approval
     from approvals.gateway.messages import Message
     from approvals.gateway.response import Client
+    from approvals.ports import Asks
     from approvals.service.keyring import Keyring
     from approvals.service.rules import Rules
     from approvals.service.waiting import Patience
@@ -38,16 +41,28 @@ NOT_OURS = "Invalid or expired requestState"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """A client comes back with answers to what the server asked, when the approval was at the
+    version `asked_at`."""
+
+    approval_id: str
+    asked_at: int
+    given: Given
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
     """How long this request is held, and what it is told meanwhile and then.
 
     `token` is the client's progress token. `round` counts the legs of a call of the 2026 era; None:
-    there are none.
+    there are none. `streams`: it takes events. `answers`: the server's questions are answered with.
     """
 
     within: timedelta
     token: Json = None
     round: int | None = None
+    streams: bool = False
+    answers: Answers | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -74,60 +89,79 @@ class Waits:
             token = None
         if message.is_modern:
             within = min(hold, self._patience.leg)
-            round_ = self._round(message, agent=agent, server=server)
+            round_, answers = self._leg(message, agent=agent, server=server)
         else:
-            within, round_ = hold, None
+            within, round_, answers = hold, None, None
         if token is not None:
             within = self._patience.with_progress
-        return Wait(within=within, token=token, round=round_)
+        return Wait(within=within, token=token, round=round_, streams=streams, answers=answers)
 
     def next_leg(self, message: Message, wait: Wait, *, agent: str, server: str) -> bytes:
         """The end of a leg: the client asks again with this state, and waits on."""
-        said = [agent, server, _about(message), (wait.round or 0) + 1]
-        state = OURS + self._codec.seal(canonical(said).encode())
+        state = self._state(message, wait, [], agent=agent, server=server)
         return messages.result(message, {"resultType": "input_required", "requestState": state})
 
-    def _round(self, message: Message, *, agent: str, server: str) -> int:
-        """Which leg this is. A state of the server's own is not for us to read."""
+    def question(
+        self, message: Message, wait: Wait, approval: Approval, asks: Asks, *, server: str
+    ) -> bytes:
+        """The end of a leg with what the server asks: the client comes back with its answers."""
+        theirs = asks.result.get("requestState")
+        more: list[Json] = [approval.id, approval.version, theirs]
+        state = self._state(message, wait, more, agent=approval.call.agent, server=server)
+        return messages.result(message, {**asks.result, "requestState": state})
+
+    def _state(
+        self, message: Message, wait: Wait, more: list[Json], *, agent: str, server: str
+    ) -> str:
+        said: list[Json] = [agent, server, _about(message), (wait.round or 0) + 1, *more]
+        return OURS + self._codec.seal(canonical(said).encode())
+
+    def _leg(self, message: Message, *, agent: str, server: str) -> tuple[int, Answers | None]:
+        """Which leg this is, and what it answers. A state of the server's own is not for us to
+        read."""
         state = message.params.get("requestState")
         if not isinstance(state, str) or not state.startswith(OURS):
-            return 1
+            return 1, None
         try:
             said = parse(self._codec.unseal(state.removeprefix(OURS)))
         except InvalidRequestState as error:
             logger.info("a requestState is refused: %s", error)
             raise BadMessage(messages.INVALID_PARAMS, NOT_OURS, status=200) from error
+        ours = [agent, server, _about(message)]
         match said:
-            case [str(a), str(s), str(about), int(at)] if (a, s, about) == (
-                agent,
-                server,
-                _about(message),
-            ):
-                return at
+            case [*place, int(at)] if place == ours:
+                return at, None
+            case [*place, int(at), str(id_), int(version), theirs] if place == ours:
+                given = Given(
+                    responses=message.params.get("inputResponses"),
+                    state=theirs if isinstance(theirs, str) else None,
+                )
+                return at, Answers(approval_id=id_, asked_at=version, given=given)
         raise BadMessage(messages.INVALID_PARAMS, NOT_OURS, status=200)
 
     @asynccontextmanager
-    async def telling(self, wait: Wait, approval: Approval, client: Client) -> AsyncIterator[None]:
-        """Tell a client that asked for it, every few seconds, that its call is still held."""
-        if wait.token is None:
-            yield
+    async def telling(
+        self, wait: Wait, approval: Approval, client: Client
+    ) -> AsyncIterator[Telling | None]:
+        """Tell a client that takes events what the server says while its call is sent, and one that
+        asked for it, every few seconds, that the call is still held. None: it takes no events."""
+        if not wait.streams:
+            yield None
             return
-        task = asyncio.create_task(self._tell(wait, approval, client))
+        telling = Telling(
+            client,
+            token=wait.token,
+            note=lambda: waiting_for(approval, self._rules.current.zone),
+            every=self._patience.progress_every,
+        )
+        task = asyncio.create_task(telling.run())
         try:
-            yield
+            yield telling
+            await telling.finish()
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-    async def _tell(self, wait: Wait, approval: Approval, client: Client) -> None:
-        every = self._patience.progress_every.total_seconds()
-        for done in range(int(wait.within.total_seconds() / every) + 1):
-            said = waiting_for(approval, self._rules.current.zone)
-            params = {"progressToken": wait.token, "progress": done + 1, "message": said}
-            note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
-            await client.tell(canonical(note).encode())
-            await asyncio.sleep(every)
 
 
 def is_ours(message: Message) -> bool:

@@ -30,6 +30,7 @@ from approvals.errors import IllegalTransition, Overloaded, StoreFailure, Undete
 from approvals.ports import (
     Answered,
     Applied,
+    Asks,
     Frozen,
     Full,
     NotSent,
@@ -39,6 +40,7 @@ from approvals.ports import (
     Unanswered,
 )
 from approvals.service.fields import fields
+from approvals.service.inputs import Inputs, Legs
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
@@ -48,10 +50,12 @@ if TYPE_CHECKING:
     from approvals.domain.policy.model import Verdict
     from approvals.domain.refused import Refusal
     from approvals.domain.states import Approval, Transition
-    from approvals.ports import Clock, Ids, SendOutcome, Signals, Store, Tracer, Upstream
+    from approvals.ports import Clock, Given, Ids, SendOutcome, Signals, Store, Tracer, Upstream
     from approvals.service.approvals import Approvals
     from approvals.service.gate import Gate
     from approvals.service.liveness import Liveness
+
+    Ending = Answered | NotSent | Unanswered
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +68,13 @@ ORPHANS = 1000
 class Release:
     """Where a release has led: `answer` is the tool's own, for whoever waits in this process.
 
-    `refusal`: it stays approved, and why it was not sent.
+    `refusal`: it stays approved, and why it was not sent. `asks`: the server wants input first.
     """
 
     approval: Approval
     answer: Answered | None = None
     refusal: Refusal | None = None
+    asks: Asks | None = None
 
 
 class Releases:
@@ -99,6 +104,7 @@ class Releases:
         self._sending: dict[str, Upstream] = {}
         self._handing_over: set[asyncio.Task[bool]] = set()
         self._handing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._inputs = Inputs()
         self._closing = False
 
     def start(self, approval: Approval, upstream: Upstream) -> asyncio.Task[Release] | None:
@@ -110,6 +116,28 @@ class Releases:
         task = self._running.get(approval.id)
         if task is None and not self._closing:
             task = asyncio.create_task(self._run(approval, upstream), name=approval.id)
+            self._running[approval.id] = task
+            task.add_done_callback(lambda done: self._ended(approval.id, done))
+        return task
+
+    def running(self, approval_id: str) -> asyncio.Task[Release] | None:
+        """The task that sends it at this moment, in this process."""
+        return self._running.get(approval_id)
+
+    def asks(self, approval: Approval) -> Asks | None:
+        """What its server waits to be told, where this process has asked."""
+        return self._inputs.question(approval)
+
+    def give(
+        self, approval: Approval, upstream: Upstream, given: Given, *, asked_at: int
+    ) -> asyncio.Task[Release] | None:
+        """The task that passes a client's answers on; `asked_at` is the version at which the server
+        had asked. It leads to how things stand where somebody else has answered. None: the service
+        is stopping."""
+        task = self._running.get(approval.id)
+        if task is None and not self._closing:
+            work = self._give(approval, upstream, given, asked_at)
+            task = asyncio.create_task(work, name=approval.id)
             self._running[approval.id] = task
             task.add_done_callback(lambda done: self._ended(approval.id, done))
         return task
@@ -138,7 +166,12 @@ class Releases:
     async def drain(self, *, within: timedelta) -> None:
         """Send nothing new and let what was sent come back; after `within` it is left alone."""
         self.stop_sending()
-        tasks: set[asyncio.Task[Any]] = {*self._running.values(), *self._handing_over}
+        self._inputs.stop()
+        tasks: set[asyncio.Task[Any]] = {
+            *self._running.values(),
+            *self._handing_over,
+            *self._inputs.tasks,
+        }
         if tasks:
             await asyncio.wait(tasks, timeout=within.total_seconds())
         for task in tasks:
@@ -204,12 +237,24 @@ class Releases:
         sent = await self._take(approval, verdict)
         if isinstance(sent, Release):
             return sent
-        outcome = await self._send(upstream, sent)
+        return await self._sent(upstream, sent)
+
+    async def _sent(self, upstream: Upstream, sent: Approval, *, again: bool = False) -> Release:
+        """Send, and record how it ended. `again`: with input, after an earlier request."""
+        legs = Legs(sent, self._take_input)
+        outcome = await self._send(upstream, legs)
+        sent = await legs.close()
+        if isinstance(outcome, Asks):
+            self._inputs.wait(sent, outcome, lambda: self._no_input(sent))
+            return Release(approval=sent, asks=outcome)
+        if again and isinstance(outcome, NotSent):
+            outcome = _ended_by(f"the answer could not be sent: {outcome.why}")
         return await self._finish(sent, outcome)
 
-    async def _send(self, upstream: Upstream, sent: Approval) -> SendOutcome:
+    async def _send(self, upstream: Upstream, legs: Legs) -> SendOutcome:
         """Send once, unless the ground was lost while `sent` was being written, or this process is
         about to be taken for dead."""
+        sent = legs.sent
         try:
             if ground_lost(sent, self._gate.judge(sent.call)):
                 return NotSent(why="the policy changed at that moment")
@@ -218,7 +263,7 @@ class Releases:
             with self._tracer.span(Step.SEND) as span:
                 span.approval(sent)
                 self._sending[sent.id] = upstream
-                return await upstream.send()
+                return await upstream.send(legs.give if sent.requirement.allow_input else None)
         except Exception as error:
             logger.exception(
                 "sending %s ended in an error nobody foresaw", sent.id, extra=fields(sent)
@@ -226,6 +271,49 @@ class Releases:
             return Unanswered(why=f"the sender failed ({type(error).__name__})")
         finally:
             self._sending.pop(sent.id, None)
+
+    async def _give(
+        self, approval: Approval, upstream: Upstream, given: Given, asked_at: int
+    ) -> Release:
+        """One more request, for the answers to what the server asked in the one before."""
+        if approval.version != asked_at or not isinstance(approval.state, Released):
+            return Release(approval=approval)
+        call = approval.call
+        await upstream.prepare(call.tool, call.arguments, given)
+        text = canonical([given.responses, given.state])
+        taken = await self._take_input(approval, text)
+        if taken is None:
+            return Release(approval=await self._newest(approval))
+        self._inputs.forget(approval.id)
+        return await self._sent(upstream, taken, again=True)
+
+    async def _take_input(self, sent: Approval, text: str) -> Approval | None:
+        """Commit that this input is given; None: it may not be passed on."""
+        transition = machine.give_input(
+            sent,
+            given=sha256(text),
+            process=self._liveness.process,
+            now=self._clock.now(),
+            event_id=self._ids.event(),
+        )
+        try:
+            answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
+        except Undetermined:
+            why = _ended_by("the database did not answer when the input was to be recorded")
+            outcome = self._outcome(why)
+            finishing = self._finishing(transition.after, outcome, None, token=_token(sent))
+            await _insist(lambda: self._apply(finishing), f"ending {sent.id}")
+            raise
+        if not isinstance(answer, Applied):
+            return None
+        self._signals.changed(sent.id, transition.after.version)
+        return transition.after
+
+    async def _no_input(self, sent: Approval) -> None:
+        """The client did not come back with what the server wants to know."""
+        outcome = self._outcome(_ended_by("the server asked for input, and none came"))
+        finishing = self._finishing(sent, outcome, None, token=_token(sent))
+        await _insist(lambda: self._apply(finishing), f"ending {sent.id}")
 
     async def _ground_lost(self, approval: Approval) -> Release:
         reason = CancelReason.POLICY_CHANGED
@@ -266,7 +354,7 @@ class Releases:
         finishing = self._finishing(taken.after, outcome, None, token=_token(taken.after))
         await _insist(lambda: self._apply(finishing), f"giving back {taken.after.id}")
 
-    async def _finish(self, sent: Approval, came: SendOutcome) -> Release:
+    async def _finish(self, sent: Approval, came: Ending) -> Release:
         """Record the outcome before anybody hears of it, however long the database takes."""
         result = _result_text(came)
         outcome = self._outcome(came, result)
@@ -305,7 +393,7 @@ class Releases:
     ) -> Transition:
         return machine.finish(sent, outcome, token=token, event_id=self._ids.event(), result=result)
 
-    def _outcome(self, came: SendOutcome, result: str | None = None) -> Outcome:
+    def _outcome(self, came: Ending, result: str | None = None) -> Outcome:
         status, detail = _status(came)
         return Outcome(
             status=status,
@@ -366,12 +454,17 @@ async def _insist(write: Callable[[], Awaitable[object]], what: str) -> None:
             return
 
 
+def _ended_by(why: str) -> Answered:
+    """A release that was sent and ended without the tool's own answer."""
+    return Answered(result=None, error=None, is_error=True, detail=f"Sent, and {why}.")
+
+
 def _token(sent: Approval) -> str:
     assert isinstance(sent.state, Released)  # noqa: S101 (machine.send made it)
     return sent.state.token
 
 
-def _status(came: SendOutcome) -> tuple[ReleaseStatus, str]:
+def _status(came: Ending) -> tuple[ReleaseStatus, str]:
     match came:
         case Answered(is_error=False):
             return ReleaseStatus.SUCCEEDED, "The tool answered."
@@ -383,7 +476,7 @@ def _status(came: SendOutcome) -> tuple[ReleaseStatus, str]:
             return ReleaseStatus.OUTCOME_UNKNOWN, f"Sent, and no answer came: {why}."
 
 
-def _result_text(came: SendOutcome) -> str | None:
+def _result_text(came: Ending) -> str | None:
     if not isinstance(came, Answered) or came.result is came.error:  # neither was given
         return None
     return canonical({"error": came.error} if came.error is not None else {"result": came.result})

@@ -6,10 +6,11 @@ suite cannot send, so a proxy of the test puts it into each request.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,23 @@ import pytest
 from approvals.demo.stage import served
 from tests.conformance.suite import REVISIONS, failures
 from tests.e2e.everything import answers
-from tests.e2e.world import world
+from tests.e2e.world import World, world
 from tests.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 SERVER = Path(__file__).with_name("server.py")
 ALLOW = {"version": "1", "default": "allow"}
+PARK = {
+    **ALLOW,
+    "tools": {
+        "*": {"require_approval_if": [{"conditions": [], "approval": {"allow_input": True}}]}
+    },
+}
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -48,6 +55,46 @@ async def test_with_every_call_allowed_nothing_fails_that_does_not_fail_without(
     assert through - direct == set()
     assert checks > 80
     assert same > 80
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_with_every_call_parked_and_approved_nothing_fails_that_does_not_fail_without(
+    tmp_path: Path, revision: str
+) -> None:
+    with fixture_server() as url:
+        direct, _ = await failures(url, revision, tmp_path / "direct")
+    with fixture_server() as url:
+        more = {"servers": {"up": {"url": url, "policy": PARK}}}
+        async with (
+            world(tmp_path, more=more) as w,
+            served(WithKey(w.app, w.keys["bot"])) as proxy,
+            approving(w) as approved,
+        ):
+            through, same = await failures(f"{proxy}/mcp/up", revision, tmp_path / "through")
+    print(f"{revision}: failed direct {len(direct)}, through {len(through)}; {len(approved)} held")
+    assert through - direct == set()
+    assert same > 80
+    assert len(approved) > 10
+
+
+@asynccontextmanager
+async def approving(w: World) -> AsyncIterator[set[str]]:
+    """Somebody who approves everything at once; the ids of what was approved."""
+    approved: set[str] = set()
+
+    async def approve() -> None:
+        while True:
+            for approval in await w.pending(0):
+                await w.approve(approval)
+                approved.add(approval["id"])
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(approve())
+    try:
+        yield approved
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class WithKey:

@@ -12,7 +12,7 @@ from approvals.domain import approval as machine
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
 from approvals.domain.directory import Assurance, Role
 from approvals.domain.states import Answer, Approval, CancelReason, ReleaseStatus
-from approvals.ports import Answered, Applied, NotSent, SendOutcome, Unanswered
+from approvals.ports import Answered, Applied, Give, Given, NotSent, SendOutcome, Unanswered
 from approvals.service.approvals import Answering, Approvals
 from approvals.service.audit import Audit
 from approvals.service.caller import CallerReleases
@@ -100,10 +100,10 @@ class Server:
     async def definition_hash(self, tool: str) -> str | None:
         return DEFINITION.hash
 
-    async def prepare(self, tool: str, arguments: str) -> None:
+    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
         pass
 
-    async def send(self) -> SendOutcome:
+    async def send(self, give: Give | None) -> SendOutcome:
         return self.outcome
 
     async def unwanted(self) -> None:

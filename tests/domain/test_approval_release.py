@@ -19,7 +19,7 @@ from approvals.domain.states import (
     Transition,
     Withdrawn,
 )
-from approvals.errors import Cancelled
+from approvals.errors import Cancelled, IllegalTransition
 from tests.domain.builders import MINUTE, NOON, approval, call, decision
 
 LATER = NOON + MINUTE
@@ -157,3 +157,25 @@ def test_no_other_step_gives_anything_back() -> None:
         machine.lose(sent(asked).after, now=LATER, event_id="e"),
     )
     assert not any(step.gives_back for step in steps)
+
+
+def test_input_is_given_to_a_call_that_is_being_sent_where_the_rule_lets_it() -> None:
+    lets = approval(Requirement(allow_input=True))
+    step = give(sent(lets).after)
+    assert isinstance(step.after.state, Released)
+    assert (step.after.state.process, step.after.version) == ("prc_2", step.before.version + 1)
+    assert (step.event.fact.type, step.event.fact.actor) == ("input_given", "agent:trader-bot")
+    assert step.event.fact.detail == {"input": "sha256:1", "process": "prc_2"}
+    assert step.freezable
+    assert not step.gives_back
+    outcome = Outcome(status=ReleaseStatus.FAILED, detail="", at=LATER, delivered=False)
+    ended = machine.finish(step.after, outcome, token="token", event_id="evt_5").after
+    for illegal in (lets, approved(lets), ended, sent(approval()).after):
+        with pytest.raises(IllegalTransition):
+            give(illegal)
+
+
+def give(released: Approval) -> Transition:
+    return machine.give_input(
+        released, given="sha256:1", process="prc_2", now=LATER, event_id="evt_9"
+    )

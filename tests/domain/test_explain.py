@@ -7,7 +7,7 @@ from dataclasses import replace
 from approvals.domain.policy.document import ask_policy
 from approvals.domain.policy.explain import explained, explained_by
 from approvals.domain.policy.model import Policy
-from approvals.domain.rulebook import Rulebook, Server
+from approvals.domain.rulebook import HttpServer, Rulebook
 from approvals.domain.strictjson import Json
 from tests.domain.builders import NOON, PEOPLE, call
 from tests.domain.policies import ALWAYS, policy
@@ -87,7 +87,10 @@ def test_the_built_in_policy_says_what_it_asks_for() -> None:
 
 def test_the_file_names_the_policy_the_people_and_the_zone() -> None:
     rules = policy({"action": "require_approval"})
-    book = Rulebook(directory=PEOPLE, servers={"exchange": Server(name="exchange", policy=rules)})
+    book = Rulebook(
+        directory=PEOPLE,
+        servers={"exchange": HttpServer(url="http://up/mcp", name="exchange", policy=rules)},
+    )
     assert explained(book, call(tool="t"), now=NOON)[-1] == (
         "asks: 1 of everyone (bob, carol; not alice, who owns trader-bot), 15 min"
     )

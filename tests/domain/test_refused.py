@@ -106,6 +106,17 @@ def test_a_frozen_call_is_not_retried_before_the_user_says_so() -> None:
     )
 
 
+def test_a_call_of_a_changed_tool_is_for_an_admin_first() -> None:
+    assert refused.definition_not_accepted() == Refusal(
+        code=Code.DEFINITION_CHANGED,
+        message=(
+            "NOT EXECUTED: the server changed the definition of this tool, and no admin has "
+            "accepted the change. Nobody was asked about the call. Tell your user; once the change "
+            "is accepted, read the tool list again before you call."
+        ),
+    )
+
+
 def test_an_agent_with_too_many_waiting_calls_is_asked_to_wait() -> None:
     assert refused.too_many_pending(20) == Refusal(
         code=Code.TOO_MANY_PENDING,

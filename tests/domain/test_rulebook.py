@@ -13,7 +13,7 @@ from approvals.domain.policy.document import ask_policy
 from approvals.domain.policy.model import Policy, Ruling
 from approvals.domain.policy.settings import ApprovalSettings
 from approvals.domain.quorum import Requirement
-from approvals.domain.rulebook import CommandServer, HttpServer, Rulebook, Server
+from approvals.domain.rulebook import CommandServer, HttpServer, Rulebook
 from tests.domain.builders import NOON, PEOPLE, call
 from tests.domain.policies import policy
 
@@ -72,6 +72,22 @@ def test_credentials_of_a_server_do_not_stand_in_its_text() -> None:
     assert "k-1" not in repr(remote) + repr(local)
 
 
+def test_a_server_is_in_another_place_once_its_calls_go_elsewhere() -> None:
+    remote = HttpServer(name="a", url="http://a/mcp", policy=EXCHANGE)
+    local = CommandServer(name="a", command="b", policy=EXCHANGE)
+    moved = (
+        replace(remote, url="http://b/mcp"),
+        replace(remote, name="b"),
+        replace(local, command="c"),
+        replace(local, args=("x",)),
+        replace(local, cwd="/x"),
+    )
+    assert len({server.place for server in (remote, local, *moved)}) == 7
+    assert remote.place.startswith("a (")
+    assert replace(remote, headers=(("a", "b"),)).place == remote.place
+    assert replace(local, env=(("a", "b"),)).place == local.place
+
+
 def test_a_call_is_judged_with_the_labels_of_its_agent_and_the_hour_of_the_zone() -> None:
     agent = Agent(
         name="trader-bot",
@@ -93,7 +109,7 @@ def test_a_call_is_judged_with_the_labels_of_its_agent_and_the_hour_of_the_zone(
     )
     book = Rulebook(
         directory=replace(PEOPLE, agents={"trader-bot": agent}),
-        servers={"exchange": Server(name="exchange", policy=rules)},
+        servers={"exchange": HttpServer(url="http://up/mcp", name="exchange", policy=rules)},
         zone=ZoneInfo("Europe/Berlin"),
     )
     asked = call(tool="t")
@@ -131,11 +147,13 @@ def test_the_file_knows_whether_a_rule_of_any_policy_lets_owners_decide(owners: 
     asking = policy(
         {"action": "require_approval", "approval": {"exclude_owner": not owners}}, default="allow"
     )
-    exchange = Server(name="exchange", policy=EXCHANGE)
-    by_server = Rulebook(servers={"a": exchange, "b": Server(name="b", policy=asking)})
+    exchange = HttpServer(url="http://up/mcp", name="exchange", policy=EXCHANGE)
+    by_server = Rulebook(
+        servers={"a": exchange, "b": HttpServer(url="http://up/mcp", name="b", policy=asking)}
+    )
     by_override = Rulebook(servers={"a": exchange}, overrides={("bot", "a"): asking})
     built_in = ask_policy(ApprovalSettings(exclude_owner=not owners))
-    by_default = Rulebook(servers={"a": Server(name="a", policy=built_in)})
+    by_default = Rulebook(servers={"a": HttpServer(url="http://up/mcp", name="a", policy=built_in)})
     for book in (by_server, by_override, by_default):
         assert book.lets_owners_decide is owners
     assert not Rulebook().lets_owners_decide

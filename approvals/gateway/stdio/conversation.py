@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from approvals.domain.strictjson import Json, as_read, canonical, parse
 from approvals.errors import InvalidJson
 from approvals.gateway import messages
 from approvals.gateway.messages import BadMessage
-from approvals.gateway.stdio.inbox import Asked, Inbox, Who
+from approvals.gateway.stdio.inbox import Asked, Inbox, Waiting, Who
 from approvals.gateway.stdio.process import Ended
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from approvals.gateway.messages import Message
     from approvals.gateway.own import OwnRequest
     from approvals.gateway.stdio.process import Process
+    from approvals.ports import Give
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,28 @@ SILENT = 3
 NOT_YOURS = "The gateway cannot tell whose this is, or nobody there may answer it."
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Own:
+    """A request of the gateway's own on its way, and who is told what is said meanwhile."""
+
+    answer: asyncio.Future[bytes]
+    waiting: Waiting | None
+
+    @property
+    def may_be_asked(self) -> bool:
+        return self.waiting is not None and self.waiting.give is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the server asks, under its own `id`; `give` commits an answer during `own`."""
+
+    id: Json
+    who: Who
+    give: Give | None
+    own: _Own | None
+
+
 class Conversation:
     """One process and everybody who talks with it."""
 
@@ -52,10 +76,10 @@ class Conversation:
         self._name = name
         self._process: Process | None = None
         self._asked: dict[str, Asked] = {}
-        self._own: dict[str, asyncio.Future[bytes]] = {}
+        self._own: dict[str, _Own] = {}
         self._listening: dict[Who, Inbox] = {}
         self._subscribed: defaultdict[str, set[Who]] = defaultdict(set)
-        self._questions: dict[str, tuple[Json, Who]] = {}
+        self._questions: dict[str, _Question] = {}
         self._given_up: dict[str, float] = {}
         self._replies: set[asyncio.Future[None]] = set()
         self._banners = 0
@@ -81,17 +105,19 @@ class Conversation:
         """A request was not answered in its time."""
         self._unanswered += 1
 
-    async def own(self, request: OwnRequest) -> bytes:
-        """The line that answers a request of the gateway's own. Raises Ended when nothing was
-        written, ConnectionError when the process ended before it answered."""
-        waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._own[request.id] = waiting
+    async def own(self, request: OwnRequest, waiting: Waiting | None = None) -> bytes:
+        """The line that answers a request of the gateway's own; `waiting` is told what the server
+        says meanwhile. Raises Ended when nothing was written, ConnectionError when the process
+        ended before it answered."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        own = self._own[request.id] = _Own(answer, waiting)
         try:
             await self._write(request.body)
-            return await waiting
+            return await answer
         finally:
             self._own.pop(request.id, None)
-            self._give_up(request.id, answered=waiting.done() and not waiting.cancelled())
+            self._questions = {id_: q for id_, q in self._questions.items() if q.own is not own}
+            self._give_up(request.id, answered=answer.done() and not answer.cancelled())
 
     async def ask(self, message: Message, who: Who) -> Asked:
         """Pass a client's request on; what comes of it is in the inbox. Raises Ended."""
@@ -144,13 +170,19 @@ class Conversation:
                 await self.cancel(asked.id, reason if isinstance(reason, str) else "")
 
     async def answer_back(self, message: Message, who: Who) -> bool:
-        """A client's answer to a question of the server; False: it was not asked that."""
+        """A client's answer to a question of the server; False: it was not asked that.
+
+        Raises BadMessage where an approved call may not be given it.
+        """
         asked = self._questions.get(message.id) if isinstance(message.id, str) else None
-        if asked is None or asked[1] != who:
+        if asked is None or asked.who != who:
             return False
         del self._questions[str(message.id)]
         kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
-        await self.tell({"jsonrpc": "2.0", "id": asked[0], **kept})
+        if asked.give is not None and not await asked.give(canonical(kept)):
+            await self.tell({"jsonrpc": "2.0", "id": asked.id, "error": messages.NOT_ANSWERED})
+            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
+        await self.tell({"jsonrpc": "2.0", "id": asked.id, **kept})
         return True
 
     def listen(self, who: Who) -> Inbox:
@@ -200,9 +232,9 @@ class Conversation:
         await self._process.write(line)
 
     def _over(self) -> None:
-        for waiting in self._own.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionError("the process ended"))
+        for own in self._own.values():
+            if not own.answer.done():
+                own.answer.set_exception(ConnectionError("the process ended"))
         for inbox in [*self._asked.values(), *self._listening.values()]:
             inbox.close()
         self._asked.clear()
@@ -225,8 +257,8 @@ class Conversation:
         elif id_ in self._given_up:
             del self._given_up[id_]
         elif (own := self._own.get(id_)) is not None:
-            if not own.done():
-                own.set_result(line)
+            if not own.answer.done():
+                own.answer.set_result(line)
         elif (asked := self._asked.pop(id_, None)) is not None:
             asked.answered = True
             if asked.subscribes is not None and "error" in said:
@@ -236,28 +268,32 @@ class Conversation:
     def _asked_back(self, line: bytes, said: Mapping[str, Any]) -> None:
         """A question of the server goes to the one client that it can be meant for, or is refused.
 
-        While an approved call runs nobody is asked: no person approved input to it.
+        While an approved call runs nobody is asked, unless the rule says that input may be given.
         """
         if said["method"] == "ping":
             self._reply({"jsonrpc": "2.0", "id": said["id"], "result": {}})
             return
         inbox, question = self._only_client(), _exactly(line)
-        if inbox is None or question is None:
+        own = next(iter(self._own.values()), None)
+        if inbox is None or question is None or (own and not own.may_be_asked):
             error: dict[str, Json] = {"code": messages.INTERNAL_ERROR, "message": NOT_YOURS}
             self._reply({"jsonrpc": "2.0", "id": said["id"], "error": error})
             return
         ours = f"approvals-{secrets.token_hex(16)}"
         while len(self._questions) >= MAX_QUESTIONS:
             del self._questions[next(iter(self._questions))]
-        self._questions[ours] = (question["id"], inbox.who)
+        give = own.waiting.give if own and own.waiting else None
+        self._questions[ours] = _Question(question["id"], inbox.who, give, own)
         inbox.put(as_read({**question, "id": ours}).encode())
 
-    def _only_client(self) -> Inbox | None:
+    def _only_client(self) -> Inbox | Waiting | None:
         """The one request on its way, or where there is none the one client that listens; nobody
         while the server may still be at one that nobody waits for."""
-        if self._own or self._is_at_something_else():
+        if self._is_at_something_else():
             return None
-        waiting: list[Inbox] = [*self._asked.values()] or [*self._listening.values()]
+        own = [own.waiting for own in self._own.values()]
+        waiting: list[Inbox | Waiting | None] = [*self._asked.values(), *own]
+        waiting = waiting or [*self._listening.values()]
         return waiting[0] if len(waiting) == 1 else None
 
     def _is_at_something_else(self) -> bool:
@@ -299,6 +335,9 @@ class Conversation:
 
     def _progressed(self, line: bytes, token: Json) -> None:
         asked = self._asked.get(token) if isinstance(token, str) else None
+        own = self._own.get(token) if isinstance(token, str) else None
+        if own is not None and own.waiting is not None:
+            own.waiting.put(line)
         if asked is not None and asked.client_token is not None:
             asked.put(_renamed(line, asked, asked.client_token))
 
@@ -310,13 +349,15 @@ class Conversation:
 
     def _withdrawn(self, id_: Json) -> None:
         """The server does not want its own question answered any more."""
-        for ours, (theirs, who) in list(self._questions.items()):
-            if theirs == id_:
+        for ours, question in list(self._questions.items()):
+            if question.id == id_:
                 del self._questions[ours]
                 params = {"requestId": ours}
                 note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
-                for inbox in [*self._asked.values(), *self._listening.values()]:
-                    if inbox.who == who:
+                own = [own.waiting for own in self._own.values() if own.waiting]
+                inboxes: list[Inbox | Waiting] = [*own, *self._asked.values()]
+                for inbox in [*inboxes, *self._listening.values()]:
+                    if inbox.who == question.who:
                         inbox.put(canonical(note).encode())
                         break
 

@@ -4,9 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from approvals.domain.strictjson import parse
+from approvals.errors import InvalidJson
+
+if TYPE_CHECKING:
+    from approvals.gateway.upstream import Hears
+    from approvals.ports import Give
 
 MAX_QUEUED = 16 * 1024 * 1024
 """Bytes that may wait for one client; a client that takes none of so many is given up."""
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Waiting:
+    """The client that waits for an approved call on its way; without `give` it is asked nothing."""
+
+    who: Who
+    hears: Hears
+    give: Give | None
+
+    def put(self, line: bytes) -> None:
+        """One more message, if the client can read it."""
+        try:
+            said = parse(line)
+        except InvalidJson:
+            return
+        if isinstance(said, dict):
+            self.hears.heard(said)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

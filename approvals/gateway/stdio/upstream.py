@@ -18,8 +18,15 @@ from approvals.errors import InvalidJson, Unavailable
 from approvals.gateway import messages, sse
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.messages import BadMessage
-from approvals.gateway.own import OwnRequest, answered, call_request, read_tools, response_to
-from approvals.gateway.stdio.inbox import Who
+from approvals.gateway.own import (
+    OwnRequest,
+    answered,
+    call_request,
+    can_be_asked,
+    read_tools,
+    response_to,
+)
+from approvals.gateway.stdio.inbox import Waiting, Who
 from approvals.gateway.stdio.process import Ended
 from approvals.gateway.stdio.processes import Kind, NotGreeted, OtherEra
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
     from approvals.gateway.stdio.conversation import Conversation
     from approvals.gateway.stdio.inbox import Asked, Inbox
     from approvals.gateway.stdio.processes import Processes
+    from approvals.gateway.upstream import Hears
+    from approvals.ports import Give, Given
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +83,7 @@ class StdioUpstream:
         self._catalogue = catalogue
         self._timeout = timeout.total_seconds()
         self._prepared: tuple[Conversation, OwnRequest] | None = None
+        self._hears: Hears | None = None
 
     @property
     def is_sending(self) -> bool:
@@ -99,13 +109,36 @@ class StdioUpstream:
         found = await self.tool(tool, max_age=FRESH_FOR_RELEASE)
         return found.definition.hash if found else None
 
-    async def prepare(self, tool: str, arguments: str) -> None:
+    def hear(self, hears: Hears) -> None:
+        self._hears = hears
+
+    async def takes_answer(self, message: Message) -> bool:
+        """Such an answer goes the way of every answer: `forward` knows whose question it is for."""
+        del message
+        return False
+
+    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
         if not self._is_current():
             raise SessionLost("The server's entry has changed. Start a new session.")
         conversation = await self._conversation(sends=True)
-        self._prepared = conversation, call_request(tool, arguments, self._message)
+        request = call_request(
+            tool,
+            arguments,
+            self._message,
+            given=given,
+            hears=self._hears is not None,
+            asks=self._asks,
+        )
+        self._prepared = conversation, request
 
-    async def send(self) -> SendOutcome:
+    @property
+    def _asks(self) -> bool:
+        """Whether the client of this request can be reached with what the server asks."""
+        if self._message.is_modern:
+            return can_be_asked(self._message)
+        return self._hears is not None
+
+    async def send(self, give: Give | None) -> SendOutcome:
         if self._prepared is None:
             return NotSent(why="nothing was prepared")
         if not self._is_current():
@@ -115,7 +148,8 @@ class StdioUpstream:
             return NotSent(why="the server's process had ended")
         try:
             async with asyncio.timeout(self._timeout):
-                response = response_to(await conversation.own(request), request.id)
+                line = await conversation.own(request, self._waiting(give))
+                response = response_to(line, request.id)
         except TimeoutError:
             conversation.not_in_time()
             await self._nobody_waits(conversation, request.id)
@@ -126,7 +160,13 @@ class StdioUpstream:
             return Unanswered(why="the server's process ended")
         except InvalidJson:
             return Unanswered(why="the answer could not be read")
-        return answered(response or {})
+        return answered(response or {}, asks=self._asks and give is not None)
+
+    def _waiting(self, give: Give | None) -> Waiting | None:
+        if self._hears is None:
+            return None
+        asked = None if self._message.is_modern else give
+        return Waiting(who=self._who, hears=self._hears, give=asked)
 
     async def unwanted(self) -> None:
         if self._prepared is not None:

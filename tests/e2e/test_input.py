@@ -1,0 +1,433 @@
+"""What a server says and asks while an approved call runs, and what it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
+from pydantic import BaseModel
+from starlette.applications import Starlette
+
+from approvals.service import inputs
+from approvals.service.waiting import Patience
+from tests.e2e.raw import MODERN, ROUTING, opened, post
+from tests.e2e.test_stdio import started
+from tests.e2e.upstream import Recorder, Upstream
+from tests.e2e.world import ERAS, World, policy, text, world
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore:The logging capability is deprecated"),
+]
+both_eras = pytest.mark.parametrize("era", ERAS)
+
+PARK = [{"conditions": [], "approval": {"allow_input": True}}]
+ASKS = policy(default="allow", tools={"*": {"require_approval_if": PARK}})
+SILENT = policy(default="allow", tools={"*": {"require_approval_if": [{"conditions": []}]}})
+ABLE = {**MODERN, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}
+QUICK = Patience(
+    hold=timedelta(seconds=10),
+    with_progress=timedelta(seconds=10),
+    leg=timedelta(seconds=10),
+    progress_every=timedelta(milliseconds=100),
+)
+
+
+class Amount(BaseModel):
+    """What `act` wants to know."""
+
+    amount: int
+
+
+async def how_much() -> Elicit[Amount]:
+    return Elicit("How much?", Amount)
+
+
+class Asking(Upstream):
+    """A server whose `act` asks its client how much, and whose `tell` says what it does."""
+
+    def app(self) -> Starlette:
+        server = MCPServer("upstream", log_level="ERROR")
+
+        @server.tool(structured_output=False)
+        async def act(what: str, answer: Annotated[Amount, Resolve(how_much)]) -> str:
+            """Pay."""
+            self.ran[what] += 1
+            return f"paid {answer.amount}"
+
+        @server.tool(structured_output=False)
+        async def tell(context: Context[Any, Any], steps: int) -> str:
+            """Say how far it is."""
+            for step in range(steps):
+                await context.session.send_log_message(
+                    "info", f"step {step}", related_request_id=context.request_id
+                )
+                await context.report_progress(step, steps, f"at {step}")
+            self.ran["tell"] += 1
+            return "told"
+
+        app = server.streamable_http_app()
+        app.add_middleware(Recorder, upstream=self)
+        return app
+
+
+@asynccontextmanager
+async def client(
+    w: World, era: str, *, amount: int = 5, logs: list[Any] | None = None
+) -> AsyncIterator[Client]:
+    """A client whose person says an amount."""
+
+    async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:
+        del context
+        w.asked.append(params.message)
+        return ElicitResult(action="accept", content={"amount": amount, "name": "bot"})
+
+    async def log(params: Any) -> None:
+        if logs is not None:
+            logs.append(params.data)
+
+    headers = {"authorization": f"Bearer {w.keys['bot']}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+        transport = streamable_http_client(f"{w.url}/mcp/up", http_client=http)
+        async with Client(
+            transport, mode=era, elicitation_callback=answer, logging_callback=log
+        ) as made:
+            yield made
+
+
+async def events(w: World, approval: dict[str, Any]) -> list[str]:
+    listed = await w.rest("GET", f"/v1/audit?stream={approval['id']}", by="carol")
+    found: list[dict[str, Any]] = listed.json()["events"]
+    return [event["type"] for event in reversed(found)]
+
+
+@both_eras
+async def test_input_is_given_where_the_rule_lets_it_and_is_in_the_audit(
+    tmp_path: Path, deployment: str, era: str
+) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w, client(w, era) as agent:
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        assert w.asked == []
+        await w.approve(approval)
+        assert text(await calling) == "paid 5"
+        assert w.asked == ["How much?"]
+        assert asking.ran == {"x": 1}
+        assert await events(w, approval) == [
+            "parked",
+            "approved",
+            "sent",
+            "input_given",
+            "succeeded",
+            "delivered",
+        ]
+        verified = await w.rest("GET", "/v1/audit/verify", by="carol")
+        assert verified.json()["findings"] == []
+
+
+@both_eras
+async def test_nobody_is_asked_where_the_rule_does_not_let_it(
+    tmp_path: Path, deployment: str, era: str
+) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=SILENT) as w, client(w, era) as agent:
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        async with asyncio.timeout(8):  # it does not wait for an answer that never comes
+            [said] = await asyncio.gather(calling, return_exceptions=True)
+        assert isinstance(said, MCPError) or (isinstance(said, CallToolResult) and said.is_error)
+        assert w.asked == []
+        assert asking.ran == {}
+        assert (await w.status(approval["id"]))["release"]["status"] == "failed"
+        assert "input_given" not in await events(w, approval)
+
+
+@both_eras
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_on_standard_streams_too(tmp_path: Path, era: str, allowed: bool) -> None:
+    more = started(tmp_path, policy=ASKS if allowed else SILENT)
+    async with world(tmp_path, more=more) as w, client(w, era) as agent:
+        calling = asyncio.create_task(agent.call_tool("ask", {}))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        said = text(await calling)
+        may = allowed and era == "legacy"  # its `ask` has no way of asking in the 2026 era
+        assert w.asked == (["Who are you?"] if may else [])
+        assert ("hello bot" in said) is may
+        assert ("input_given" in await events(w, approval)) is may
+
+
+@both_eras
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+async def test_who_waits_hears_what_the_server_says_meanwhile(
+    tmp_path: Path, era: str, transport: str
+) -> None:
+    told: list[tuple[float, float | None, str | None]] = []
+    logs: list[Any] = []
+
+    async def tell(progress: float, total: float | None = None, message: str | None = None) -> None:
+        told.append((progress, total, message))
+
+    more = started(tmp_path, policy=SILENT) if transport == "stdio" else None
+    tool = "slow" if transport == "stdio" else "tell"
+    async with (
+        world(tmp_path, upstream=Asking(), document=SILENT, more=more, patience=QUICK) as w,
+        client(w, era, logs=logs) as agent,
+    ):
+        call = agent.call_tool(tool, {"steps": 3}, progress_callback=tell)
+        calling = asyncio.create_task(call)
+        [approval] = await w.pending()
+        await asyncio.sleep(0.35)
+        await w.approve(approval)
+        assert not (await calling).is_error
+    ours = [message for _, total, message in told if total is None]
+    theirs = [(progress, total) for progress, total, _ in told if total is not None]
+    assert len(ours) >= 3
+    assert all(message and message.startswith("Waiting for a person") for message in ours)
+    first = theirs[0][0]
+    assert theirs == [(first + step, first + 3) for step in range(3)]
+    values = [progress for progress, _, _ in told]
+    assert values == sorted(set(values))
+    if transport == "http" and era == "legacy":  # in the 2026 era a client asks for logs
+        assert logs == ["step 0", "step 1", "step 2"]
+
+
+async def test_logs_that_a_client_of_the_2026_era_asks_for_come_with_a_held_call(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, upstream=Asking(), document=SILENT) as w:
+        meta = {**MODERN, "io.modelcontextprotocol/logLevel": "info", "progressToken": "mine"}
+        params = {"name": "tell", "arguments": {"steps": 2}, "_meta": meta}
+        said = {"id": 7, "method": "tools/call", "params": params}
+        calling = asyncio.create_task(post(w, {**ROUTING, "mcp-name": "tell"}, said))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        heard = [
+            json.loads(line[6:]) for line in (await calling).text.split("\n") if line[:5] == "data:"
+        ]
+        assert [
+            m["params"]["data"] for m in heard if m.get("method") == "notifications/message"
+        ] == [
+            "step 0",
+            "step 1",
+        ]
+        progress = [m["params"] for m in heard if m.get("method") == "notifications/progress"]
+        assert {p["progressToken"] for p in progress} == {"mine"}
+        assert heard[-1]["id"] == 7
+
+
+async def leg(w: World, *, url: str | None = None, **more: Any) -> dict[str, Any]:
+    """One leg of a call of `act` in the 2026 era; the result."""
+    params = {"name": "act", "arguments": {"what": "x"}, "_meta": ABLE, **more}
+    body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+    accept = {"accept": "application/json, text/event-stream"}
+    headers = {"authorization": f"Bearer {w.keys['bot']}", **accept, **ROUTING}
+    response = await w.http.post(f"{url or w.url}/mcp/up", json=body, headers=headers)
+    data = re.findall(r"^data: (.*)$", response.text, re.MULTILINE)
+    found: dict[str, Any] = json.loads(data[-1] if data else response.text)["result"]
+    return found
+
+
+async def asked(w: World) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An approved call whose server wants to know something: the approval and the question."""
+    calling = asyncio.create_task(leg(w))
+    approval = await approved(w)
+    question = await calling
+    assert question["resultType"] == "input_required"
+    return approval, question
+
+
+async def approved(w: World) -> dict[str, Any]:
+    [approval] = await w.pending()
+    await w.approve(approval)
+    return approval
+
+
+def answer(question: dict[str, Any], amount: int = 5) -> dict[str, Any]:
+    given = {"action": "accept", "content": {"amount": amount}}
+    return {
+        "requestState": question["requestState"],
+        "inputResponses": dict.fromkeys(question["inputRequests"], given),
+    }
+
+
+def given(asking: Asking) -> list[dict[str, Any]]:
+    """The answers that reached the server."""
+    bodies = [json.loads(body)["params"] for body in asking.seen]
+    return [body["inputResponses"] for body in bodies if "inputResponses" in body]
+
+
+async def test_an_answer_may_come_to_another_replica(tmp_path: Path, deployment: str) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, question = await asked(w)
+        result = await leg(w, url=w.people_url, **answer(question))
+        assert result["content"][0]["text"] == "paid 5"
+        assert asking.ran == {"x": 1}
+        assert (await w.status(approval["id"]))["release"]["status"] == "succeeded"
+
+
+async def test_of_two_answers_to_one_question_one_goes_on(tmp_path: Path, deployment: str) -> None:
+    asking, patience = Asking(), replace(QUICK, leg=timedelta(seconds=2))
+    async with world(tmp_path, upstream=asking, document=ASKS, patience=patience) as w:
+        _, question = await asked(w)
+        both = await asyncio.gather(
+            leg(w, **answer(question, 1)), leg(w, url=w.people_url, **answer(question, 2))
+        )
+        [reached] = given(asking)
+        [paid] = [part["content"]["amount"] for part in reached.values()]
+        assert asking.ran == {"x": 1}
+        assert [result["content"][0]["text"] for result in both] == [f"paid {paid}"] * 2
+        again = await leg(w, **answer(question, 3))
+        assert "paid 3" not in json.dumps(again)
+        assert len(given(asking)) == 1
+
+
+async def test_the_question_is_asked_again_of_who_comes_back_without_an_answer(
+    tmp_path: Path,
+) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, question = await asked(w)
+        again = await leg(w)
+        assert again["inputRequests"] == question["inputRequests"]
+        result = await leg(w, **answer(again))
+        assert result["content"][0]["text"] == "paid 5"
+        assert len(given(asking)) == 1
+        assert (await w.status(approval["id"]))["release"]["status"] == "succeeded"
+
+
+async def test_a_question_that_nobody_answers_ends_the_release(
+    tmp_path: Path, deployment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "COMES_WITHIN", timedelta(seconds=0.5))
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, question = await asked(w)
+        await asyncio.sleep(1)
+        release = (await w.status(approval["id"]))["release"]
+        assert release["status"] == "failed"
+        assert "asked for input, and none came" in release["detail"]
+        late = await leg(w, **answer(question))
+        assert late["content"][0]["text"].startswith("FAILED: the call was approved and sent")
+        assert given(asking) == []
+
+
+async def test_a_service_that_stops_ends_what_waits_for_an_answer(
+    tmp_path: Path, deployment: str
+) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, _ = await asked(w)
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        assert (await w.status(approval["id"]))["release"]["status"] == "failed"
+        assert given(asking) == []
+
+
+@both_eras
+async def test_no_input_is_given_while_calls_are_frozen(tmp_path: Path, era: str) -> None:
+    asking = Asking()
+    frozen = asyncio.Event()
+    async with world(tmp_path, upstream=asking, document=ASKS, patience=QUICK) as w:
+
+        async def freeze(context: object, params: ElicitRequestParams) -> ElicitResult:
+            del context, params
+            body = {"reason": "halt"}
+            assert (
+                await w.rest("POST", "/v1/freezes", by="carol", json_body=body)
+            ).status_code == 201
+            frozen.set()
+            return ElicitResult(action="accept", content={"amount": 5})
+
+        headers = {"authorization": f"Bearer {w.keys['bot']}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+            transport = streamable_http_client(f"{w.url}/mcp/up", http_client=http)
+            async with Client(transport, mode=era, elicitation_callback=freeze) as agent:
+                calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+                [approval] = await w.pending()
+                await w.approve(approval)
+                async with asyncio.timeout(15):
+                    await frozen.wait()
+                    await asyncio.sleep(0.5)
+                calling.cancel()
+                await asyncio.gather(calling, return_exceptions=True)
+        assert asking.ran == {}
+        assert given(asking) == []
+        assert "input_given" not in await events(w, approval)
+
+
+async def test_another_agent_cannot_answer_the_question(tmp_path: Path) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        _, question = await asked(w)
+        params = {
+            "name": "act",
+            "arguments": {"what": "x"},
+            "_meta": ABLE,
+            **answer(question),
+        }
+        body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+        refused = await w.rest("POST", "/mcp/up", by="other", json_body=body, headers=ROUTING)
+        assert refused.json()["error"]["code"] == -32602
+        other = {**params, "arguments": {"what": "y"}}
+        refused = await w.rest(
+            "POST", "/mcp/up", by="bot", json_body={**body, "params": other}, headers=ROUTING
+        )
+        assert refused.json()["error"]["code"] == -32602
+        assert given(asking) == []
+
+
+async def test_in_the_older_era_only_the_question_that_was_asked_is_answered_once(
+    tmp_path: Path,
+) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        session = await opened(w, {"elicitation": {}})
+        call = {
+            "id": 7,
+            "method": "tools/call",
+            "params": {"name": "act", "arguments": {"what": "x"}},
+        }
+        headers = {
+            "authorization": f"Bearer {w.keys['bot']}",
+            "accept": "application/json, text/event-stream",
+            **session,
+        }
+        approving = asyncio.create_task(approved(w))
+        async with w.http.stream(
+            "POST", f"{w.url}/mcp/up", json={"jsonrpc": "2.0", **call}, headers=headers
+        ) as stream:
+            lines = stream.aiter_lines()
+            question: dict[str, Any] = {}
+            while question.get("method") != "elicitation/create":
+                line = await anext(lines)
+                question = json.loads(line[6:]) if line.startswith("data: ") else {}
+            assert question["id"].startswith("approvals-")
+            result = {"action": "accept", "content": {"amount": 9}}
+            for id_ in (0, 1, "approvals-0"):
+                assert (await post(w, session, {"id": id_, "result": result})).status_code == 409
+            elsewhere = await opened(w, {"elicitation": {}})
+            await post(w, elsewhere, {"id": question["id"], "result": result})
+            assert asking.ran == {}
+            good = await post(w, session, {"id": question["id"], "result": result})
+            assert good.status_code == 202
+            twice = await post(w, session, {"id": question["id"], "result": result})
+            assert twice.status_code in {202, 409}
+            rest = [line async for line in lines if line.startswith("data: ")]
+        assert json.loads(rest[-1][6:])["result"]["content"][0]["text"] == "paid 9"
+        assert (await events(w, await approving)).count("input_given") == 1
