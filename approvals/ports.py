@@ -646,9 +646,12 @@ class Upstream(Protocol):
         """
         ...
 
-    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
+    async def prepare(
+        self, tool: str, arguments: str, given: Given | None = None, *, asks: bool
+    ) -> None:
         """Make the one request ready, so that sending it needs nothing but the socket; `given`: one
-        more, with answers to what the server asked in the one before."""
+        more, with answers to what the server asked in the one before. Without `asks` the server is
+        told that this client can be asked nothing."""
         ...
 
     async def send(self, give: Give | None) -> SendOutcome:

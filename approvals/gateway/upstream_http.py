@@ -128,7 +128,9 @@ class HttpUpstream:
     def hear(self, hears: Hears) -> None:
         self._hears = hears
 
-    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
+    async def prepare(
+        self, tool: str, arguments: str, given: Given | None = None, *, asks: bool
+    ) -> None:
         if not self._is_current():
             raise SessionLost("The server's entry has changed. Start a new session.")
         request = call_request(
@@ -137,7 +139,7 @@ class HttpUpstream:
             self._message,
             given=given,
             hears=self._hears is not None,
-            asks=self._asks,
+            asks=asks and self._asks,
         )
         headers = self._headers(request.method, await self.tool_headers(tool, arguments))
         self._prepared = _Prepared(request, headers)

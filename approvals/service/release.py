@@ -230,7 +230,7 @@ class Releases:
         if call.definition and await upstream.definition_hash(call.tool) != call.definition.hash:
             reason = CancelReason.DEFINITION_CHANGED
             return Release(approval=await self._approvals.withdraw(approval, reason))
-        await upstream.prepare(call.tool, call.arguments)
+        await upstream.prepare(call.tool, call.arguments, asks=approval.requirement.allow_input)
         verdict = self._gate.judge(call)  # anew: reading the tool list may have taken a while
         if ground_lost(approval, verdict):
             return await self._ground_lost(approval)
@@ -279,7 +279,7 @@ class Releases:
         if approval.version != asked_at or not isinstance(approval.state, Released):
             return Release(approval=approval)
         call = approval.call
-        await upstream.prepare(call.tool, call.arguments, given)
+        await upstream.prepare(call.tool, call.arguments, given, asks=True)
         text = canonical([given.responses, given.state])
         taken = await self._take_input(approval, text)
         if taken is None:

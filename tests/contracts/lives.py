@@ -100,7 +100,9 @@ class Server:
     async def definition_hash(self, tool: str) -> str | None:
         return DEFINITION.hash
 
-    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
+    async def prepare(
+        self, tool: str, arguments: str, given: Given | None = None, *, asks: bool
+    ) -> None:
         pass
 
     async def send(self, give: Give | None) -> SendOutcome:

@@ -150,6 +150,8 @@ async def test_nobody_is_asked_where_the_rule_does_not_let_it(
         await w.approve(approval)
         async with asyncio.timeout(8):  # it does not wait for an answer that never comes
             [said] = await asyncio.gather(calling, return_exceptions=True)
+        meta = json.loads(asking.seen[-1])["params"].get("_meta", {})
+        assert meta.get("io.modelcontextprotocol/clientCapabilities", {}) == {}
         assert isinstance(said, MCPError) or (isinstance(said, CallToolResult) and said.is_error)
         assert w.asked == []
         assert asking.ran == {}

@@ -117,7 +117,9 @@ class StdioUpstream:
         del message
         return False
 
-    async def prepare(self, tool: str, arguments: str, given: Given | None = None) -> None:
+    async def prepare(
+        self, tool: str, arguments: str, given: Given | None = None, *, asks: bool
+    ) -> None:
         if not self._is_current():
             raise SessionLost("The server's entry has changed. Start a new session.")
         conversation = await self._conversation(sends=True)
@@ -127,7 +129,7 @@ class StdioUpstream:
             self._message,
             given=given,
             hears=self._hears is not None,
-            asks=self._asks,
+            asks=asks and self._asks,
         )
         self._prepared = conversation, request
 
