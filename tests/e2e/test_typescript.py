@@ -31,8 +31,12 @@ LIMIT = {"timeout": 3000}
 Plan = list[list[Any]]
 
 
+@pytest.mark.parametrize("transport", ["stdio", "http"])
 @both_eras
-async def test_every_feature_is_the_same_through_the_gateway(tmp_path: Path, mode: str) -> None:
+async def test_every_feature_is_the_same_through_the_gateway(
+    tmp_path: Path, mode: str, transport: str
+) -> None:
+    """Direct it is always HTTP: how the gateway reaches the server must make no difference."""
     plan: Plan = [
         ["listTools", {}, {}],
         ["listResources", {}, {}],
@@ -41,8 +45,9 @@ async def test_every_feature_is_the_same_through_the_gateway(tmp_path: Path, mod
         ["getPrompt", {"name": "args-prompt", "arguments": {"city": "Bonn"}}, {}],
         *(["callTool", {"name": name, "arguments": CALLS[name]}, {}] for name in CALLS),
     ]
-    with serving("http") as (entry, _):
-        without = await ran(entry["url"], "", mode, plan)
+    with serving("http") as (direct, _):
+        without = await ran(direct["url"], "", mode, plan)
+    with serving(transport) as (entry, _):
         more = {"servers": {"up": {**entry, "policy": ALLOW}}}
         async with world(tmp_path, more=more) as w:
             through = await behind(w, mode, plan)
