@@ -8,6 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -20,13 +23,13 @@ from approvals.domain.directory import Assurance, Role
 from approvals.errors import Unavailable
 from approvals.service.identity import PersonPrincipal
 from approvals.service.waiting import Patience
+from approvals.storage.migrations import upgrade
 from tests.e2e.deployment import settings_in
 from tests.e2e.killable import kind_of
 from tests.e2e.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from mcp_types import CallToolResult
     from opentelemetry.trace import TracerProvider
@@ -207,6 +210,8 @@ async def world(
             more=more,
         )
         settings = settings_in(folder, config=config, upstream_timeout=upstream_timeout)
+        if settings.on_sqlite and not settings.database_path.exists():
+            settings.database_path.write_bytes(migrated())
         patience = patience or (Patience(hold=hold) if hold else None)
         app = create_app(settings, patience=patience, wrap_store=wrap_store, traces=traces)
         async with AsyncExitStack() as stack:
@@ -226,6 +231,14 @@ async def world(
                 http=await stack.enter_async_context(_http()),
                 app=app,
             )
+
+
+@cache
+def migrated() -> bytes:
+    """A database with the schema: making one takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        upgrade(f"sqlite:///{folder}/made.db")
+        return Path(folder, "made.db").read_bytes()
 
 
 def configured(
