@@ -1,7 +1,7 @@
 # Every target sets up what it needs: git, make and Python 3.11 or newer with venv are enough.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -q -n 3 --dist worksteal
 DEMO ?=
 ROWS ?=
 PEER ?=

@@ -28,12 +28,12 @@ from approvals.gateway.catalogue import Catalogue
 from approvals.gateway.endpoint import Gateway
 from approvals.gateway.gateway_tools import GatewayTools
 from approvals.gateway.hold import Hold
+from approvals.gateway.http_exchange import Pools
 from approvals.gateway.listing import Lists
 from approvals.gateway.relay import Relay
 from approvals.gateway.sessions import Sessions
 from approvals.gateway.stdio.processes import Processes, is_configured
 from approvals.gateway.tasks import Tasks
-from approvals.gateway.upstream_http import Pools
 from approvals.gateway.waits import Waits
 from approvals.hosts import HostCheck
 from approvals.jobs import Jobs

@@ -667,6 +667,14 @@ class Upstream(Protocol):
         ...
 
 
+class OwnUpstream(Upstream, Protocol):
+    """The same for a call that no request waits for."""
+
+    async def end(self) -> None:
+        """Let go of what was opened for it. Never raises."""
+        ...
+
+
 class Again(StrEnum):
     """Why a group of writes was submitted once more."""
 

@@ -110,9 +110,6 @@ class _Loading:
         bindings = _bindings(top, sources, own, directory)
         self._check_people(top.child("approval"), bindings, directory)
         channels = self._channels(top, bindings)
-        self.missing.approval(top.child("approval"), fallback)
-        for binding in bindings:
-            self.missing.policy(binding.pointer, binding.source, fallback)
         self._raise_problems(policies)
         return Rulebook(
             directory=directory,

@@ -5,19 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from approvals.domain.display import visible
 from approvals.domain.pointers import below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from approvals.config.policies import Source
-    from approvals.domain.policy.reading import Place
-    from approvals.domain.policy.settings import ApprovalSettings
-    from approvals.domain.quorum import Requirement
     from approvals.domain.strictjson import Json
-
-_SETTINGS = ("detached",)
 
 
 @dataclass(slots=True)
@@ -34,26 +27,6 @@ class Missing:
         order = {pointer: at for at, pointer in enumerate(_pointers(value, ""))}
         found = sorted(self.found, key=lambda one: order.get(one[0], len(order)))
         return tuple(dict.fromkeys(sentence for _, sentence in found))
-
-    def approval(self, place: Place, settings: ApprovalSettings) -> None:
-        for key in _asked(settings):
-            self.add(
-                place.child(key).pointer,
-                f"approval asks for {key}, which this version cannot do yet",
-            )
-
-    def policy(self, pointer: str, source: Source, fallback: ApprovalSettings) -> None:
-        """Settings of rules; what `approval` of approvals.yaml asks for is said there once."""
-        said = set(_asked(fallback))
-        for rule, requirement in source.asking():
-            for key in _asked(requirement):
-                if key not in said:
-                    place = visible(f"{source.label} {source.at(rule).pointer}".strip())
-                    self.add(pointer, f"{place} asks for {key}, which this version cannot do yet")
-
-
-def _asked(settings: ApprovalSettings | Requirement) -> list[str]:
-    return [key for key in _SETTINGS if getattr(settings, key)]
 
 
 def _pointers(value: Json, pointer: str) -> Iterator[str]:

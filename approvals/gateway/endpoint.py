@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
@@ -26,14 +27,21 @@ from approvals.errors import (
 )
 from approvals.gateway import messages, tasks
 from approvals.gateway.catalogue import SessionLost
+from approvals.gateway.http_exchange import (
+    Session,
+    end_session,
+    open_session,
+    speaks_without_sessions,
+)
 from approvals.gateway.messages import BadMessage, Message
+from approvals.gateway.on_its_own import OLDER_MESSAGE, OnItsOwn
 from approvals.gateway.own import OWN_MESSAGE
 from approvals.gateway.request import Request
 from approvals.gateway.response import Response
 from approvals.gateway.sessions import Busy
-from approvals.gateway.stdio.upstream import StdioUpstream
+from approvals.gateway.stdio.upstream import StdioUpstream, own_session
 from approvals.gateway.streams import Streams
-from approvals.gateway.upstream_http import HttpUpstream, Session
+from approvals.gateway.upstream_http import HttpUpstream
 from approvals.wire import bearer, gone, header, read_body, text_header
 
 if TYPE_CHECKING:
@@ -45,11 +53,11 @@ if TYPE_CHECKING:
     from approvals.domain.rulebook import Rulebook, Server
     from approvals.domain.states import Approval
     from approvals.gateway.catalogue import Catalogue
+    from approvals.gateway.http_exchange import Pools
     from approvals.gateway.relay import Relay
     from approvals.gateway.sessions import Sessions
     from approvals.gateway.stdio.processes import Processes
     from approvals.gateway.upstream import ServerSide
-    from approvals.gateway.upstream_http import Pools
     from approvals.service.identity import AgentPrincipal, Identity
     from approvals.service.rules import Rules
 
@@ -229,20 +237,29 @@ class Gateway:
         except (ApprovalsError, TimeoutError):
             logger.info("a session could not be ended")
 
-    def upstream_of(self, approval: Approval) -> ServerSide | None:
-        """The server for a call that no request waits for; None when the file has it no more.
-
-        Only clients of the era without sessions let a call go, so the request is one of that era.
-        """
+    def upstream_of(self, approval: Approval) -> OnItsOwn | None:
+        """The server for a call that no request waits for; None when the file has it no more."""
         server = self._rules.current.servers.get(approval.call.server)
         if server is None:
             return None
-        return self._upstream(
-            approval.call.agent,
-            server,
-            Session(id=None, protocol=LATEST_MODERN_VERSION),
-            OWN_MESSAGE,
-        )
+        agent, without = approval.call.agent, Session(id=None, protocol=LATEST_MODERN_VERSION)
+        modern = self._upstream(agent, server, without, OWN_MESSAGE)
+
+        async def is_spoken() -> bool:
+            if isinstance(modern, StdioUpstream):
+                return await modern.is_spoken()
+            assert isinstance(server, HttpServer)  # noqa: S101 (there is no third kind)
+            return await speaks_without_sessions(self._pools, server)
+
+        async def older() -> tuple[ServerSide, Callable[[], Awaitable[None]] | None]:
+            if not isinstance(server, HttpServer):
+                session = Session(id=own_session(), protocol=None)
+                return self._upstream(agent, server, session, OLDER_MESSAGE), None
+            session = await open_session(self._pools, server)
+            end = partial(end_session, self._pools, server, session)
+            return self._upstream(agent, server, session, OLDER_MESSAGE), end
+
+        return OnItsOwn(modern, is_spoken, older)
 
     def _reloaded(self, before: Rulebook, after: Rulebook) -> None:
         self._processes.drop_others()

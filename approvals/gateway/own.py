@@ -29,18 +29,17 @@ if TYPE_CHECKING:
 MAX_PAGES = 100
 
 
+OWN_META: dict[str, Json] = {
+    PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION,
+    CLIENT_INFO_META_KEY: {"name": "approvals", "version": __version__},
+    CLIENT_CAPABILITIES_META_KEY: {},
+}
 OWN_MESSAGE = Message(
     body={},
     method="tools/call",
     id=None,
     has_id=False,
-    params={
-        "_meta": {
-            PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION,
-            CLIENT_INFO_META_KEY: {"name": "approvals", "version": __version__},
-            CLIENT_CAPABILITIES_META_KEY: {},
-        }
-    },
+    params={"_meta": OWN_META},
 )
 """What stands for a client's request where the gateway sends on its own."""
 

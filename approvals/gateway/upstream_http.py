@@ -18,18 +18,23 @@ from mcp.shared.inbound import (
 
 from approvals.domain.strictjson import Json, as_read, canonical, parse
 from approvals.errors import InvalidJson, Unavailable
-from approvals.gateway import messages, sse
+from approvals.gateway import messages
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.during import During
+from approvals.gateway.http_exchange import (
+    Pools,
+    Session,
+    credentials,
+    request_headers,
+    response_in,
+)
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.own import (
     answered,
     call_request,
     can_be_asked,
     cancellation,
-    is_response,
     read_tools,
-    response_to,
 )
 from approvals.gateway.upstream import LIST_TIMEOUT, AnswerLost, plainly
 from approvals.outbound import AnswerTooLarge, Broken, Unreached
@@ -40,11 +45,12 @@ if TYPE_CHECKING:
 
     from approvals.domain.rulebook import HttpServer
     from approvals.gateway.catalogue import Catalogue, Entry, Tool
+    from approvals.gateway.http_exchange import Headers
     from approvals.gateway.messages import Message
     from approvals.gateway.own import OwnRequest
     from approvals.gateway.sessions import Busy
     from approvals.gateway.upstream import Hears
-    from approvals.outbound import Answer, Outbound
+    from approvals.outbound import Answer
     from approvals.ports import Give, Given
 
 HTTP_UNAUTHORIZED = 401
@@ -53,31 +59,6 @@ HTTP_ERROR = 400
 logger = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pools:
-    """Connections by what they are for, so that none of these can use up another's.
-
-    Those of `reading` and `sending` are used once each: a kept-alive connection that the server
-    had just closed would make the outcome of an approved call doubtful.
-    """
-
-    passing: Outbound
-    reading: Outbound
-    sending: Outbound
-
-    async def close(self) -> None:
-        for pool in (self.passing, self.reading, self.sending):
-            await pool.close()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
-    """What a request of the upstream carries besides its body."""
-
-    id: str | None
-    protocol: str | None
 
 
 class HttpUpstream:
@@ -189,7 +170,7 @@ class HttpUpstream:
         body = as_read({"jsonrpc": "2.0", "id": id_, **said}).encode()
         return await self._say(body, self._headers(None, {}))
 
-    async def _say(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+    async def _say(self, body: bytes, headers: Headers) -> bool:
         """Say something that nothing is answered to; False: it did not reach the server."""
         try:
             async with (
@@ -209,7 +190,7 @@ class HttpUpstream:
         """Pass a request on as it is; the caller bounds the time it takes."""
         try:
             async with self._pools.passing.request(
-                method, self._server.url, headers=[*headers, *self._credentials()], body=body
+                method, self._server.url, headers=[*headers, *credentials(self._server)], body=body
             ) as answer:
                 yield answer
         except Unreached as error:
@@ -240,16 +221,12 @@ class HttpUpstream:
                 "POST", self._server.url, headers=prepared.headers, body=request.body
             ) as answer:
                 refused = _not_accepted(answer.status, in_session=self._session.id is not None)
-                found = None if refused else await _response(answer, request.id, during.said)
+                found = None if refused else await response_in(answer, request.id, during.said)
         finally:
             during.over()
         if refused or found is None:
             return refused or Unanswered(why=f"the server answered HTTP {answer.status}")
         return answered(found, asks=give is not None)
-
-    def _credentials(self) -> list[tuple[bytes, bytes]]:
-        """What the file says that this server wants to see; no agent ever does."""
-        return [(name.lower().encode(), value.encode()) for name, value in self._server.headers]
 
     async def tool_headers(self, tool: str, arguments: str) -> dict[str, str]:
         """The headers a 2026 server wants to see an argument in."""
@@ -288,54 +265,22 @@ class HttpUpstream:
             "POST", self._server.url, headers=headers, body=request.body
         ) as answer:
             self.check_session(answer)
-            return await _response(answer, request.id)
+            return await response_in(answer, request.id)
 
     def check_session(self, answer: Answer) -> None:
         """Raise SessionLost when the server says that it does not know the session."""
         if answer.status == HTTP_NOT_FOUND and self._session.id is not None:
             raise SessionLost("The server does not know this session. Start a new one.")
 
-    def _headers(self, method: str | None, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-        headers = {
-            "accept": "application/json, text/event-stream",
-            "content-type": "application/json",
-            **more,
-        }
-        if self._session.id is not None:
-            headers["mcp-session-id"] = self._session.id
-        if self._session.protocol is not None:
-            headers["mcp-protocol-version"] = self._session.protocol
-        if self._message.is_modern and method is not None:
-            headers["mcp-method"] = method
-        ours = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        return [*ours, *self._credentials()]
+    def _headers(self, method: str | None, more: Mapping[str, str]) -> Headers:
+        named = method if self._message.is_modern else None
+        return request_headers(self._server, self._session, more, method=named)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     request: OwnRequest
-    headers: list[tuple[bytes, bytes]]
-
-
-def _nothing(said: Mapping[str, Json]) -> None:
-    """Whatever a server says besides is of no use."""
-
-
-async def _response(
-    answer: Answer, id_: str, other: Callable[[Mapping[str, Json]], None] = _nothing
-) -> dict[str, Json] | None:
-    """The response to the request with this id; None when the server sent none. `other` is called
-    with what comes before it."""
-    kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if kind == b"text/event-stream":
-        async for data in sse.data_of(answer.chunks):
-            said = parse(data) if data.strip() else None
-            if isinstance(said, dict) and is_response(said, id_):
-                return said
-            if isinstance(said, dict):
-                other(said)
-        return None
-    return response_to(await answer.body(), id_) if kind == b"application/json" else None
+    headers: Headers
 
 
 def _not_accepted(status: int, *, in_session: bool) -> NotSent | None:

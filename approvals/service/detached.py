@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from approvals.domain.states import Approval
-    from approvals.ports import Clock, Ids, Signals, Store, Upstream
+    from approvals.ports import Clock, Ids, OwnUpstream, Signals, Store
     from approvals.service.release import Release, Releases
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ class Detached:
         self._callers = callers
         self._failed: dict[str, tuple[int, float]] = {}
         self._sending: set[str] = set()
+        self._ending: set[asyncio.Future[None]] = set()
 
     async def detach(self, approval: Approval) -> Approval:
         """From now on no request has to wait for it; durable once this returns.
@@ -75,7 +76,7 @@ class Detached:
             approval = await self._store.approval(approval.id) or approval
         raise Overloaded("Too much happens to this call at this moment. Try again.")
 
-    async def run(self, upstream_of: Callable[[Approval], Upstream | None]) -> None:
+    async def run(self, upstream_of: Callable[[Approval], OwnUpstream | None]) -> None:
         """Until cancelled: send what is approved and detached."""
         while True:
             try:
@@ -86,7 +87,7 @@ class Detached:
                 logger.exception("the loop that sends for tasks failed; it goes on")
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
-    async def send_ready(self, upstream_of: Callable[[Approval], Upstream | None]) -> None:
+    async def send_ready(self, upstream_of: Callable[[Approval], OwnUpstream | None]) -> None:
         """Start a release of each that may be sent now; of several replicas one sends.
 
         What waits to be tried again keeps nothing else back.
@@ -104,7 +105,7 @@ class Detached:
         _, not_before = self._failed.get(approval_id, (0, 0.0))
         return approval_id not in self._sending and not_before <= _now()
 
-    def _start(self, approval: Approval, upstream: Upstream | None) -> None:
+    def _start(self, approval: Approval, upstream: OwnUpstream | None) -> None:
         if upstream is None:
             about = fields(approval)
             logger.warning(
@@ -113,11 +114,14 @@ class Detached:
             self._later(approval.id)
         elif (sending := self._releases.start(approval, upstream)) is not None:
             self._sending.add(approval.id)
-            sending.add_done_callback(partial(self._ended, approval.id))
+            sending.add_done_callback(partial(self._ended, approval.id, upstream))
 
-    def _ended(self, approval_id: str, done: asyncio.Task[Release]) -> None:
+    def _ended(self, approval_id: str, upstream: OwnUpstream, done: asyncio.Task[Release]) -> None:
         """What was not sent is tried again later; a release that was taken never is."""
         self._sending.discard(approval_id)
+        ending = asyncio.ensure_future(upstream.end())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
         if not done.cancelled():
             self._later(approval_id)
 

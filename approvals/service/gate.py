@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain import approval as machine
+from approvals.domain.call import Executor
 from approvals.domain.digest import digest, identity_text, requirement_hash
 from approvals.domain.policy.evaluate import DEFAULT_DENY
 from approvals.domain.policy.model import Ruling
@@ -325,7 +326,7 @@ class Gate:
         earlier = await self._earlier_run(identities) if last else None
         approval, hashes = self._new(call, verdict, identities[0], idempotency_key, earlier)
         parking = machine.park(
-            replace(approval, detached=detached),
+            replace(approval, detached=detached or _needs_nobody(call, verdict)),
             event_id=self._ids.event(),
             max_pending=self._rules.current.max_pending(call.agent),
             hidden=hashes,
@@ -428,6 +429,12 @@ def _refused(verdict: Verdict) -> Refused:
     rule = DEFAULT_DENY if hidden else verdict.rule
     refusal = blocked(verdict.message, rule, timely=verdict.timely)
     return Refused(refusal=refusal, hidden=hidden)
+
+
+def _needs_nobody(call: Call, verdict: Verdict) -> bool:
+    """Whether the rule lets the gateway send it while no request waits."""
+    asked = verdict.requirement
+    return call.executor is Executor.GATEWAY and asked is not None and asked.detached
 
 
 def _refuses(verdict: Verdict) -> bool:

@@ -328,20 +328,8 @@ def test_what_cannot_be_done_yet_is_said_in_file_order_and_the_file_loads(tmp_pa
         "webhook:ops is a channel that this version cannot tell yet; use log",
         "slack:#second is a channel that this version cannot tell yet; use log",
         "slack:#first is a channel that this version cannot tell yet; use log",
-        "approval asks for detached, which this version cannot do yet",
     )
     assert load(written(tmp_path, GOOD), starting_person=None).missing == ()
-
-
-def test_a_setting_of_a_rule_in_the_file_that_cannot_be_done_is_said_with_its_pointer(
-    tmp_path: Path,
-) -> None:
-    text = GOOD.replace("required: 1}", "required: 1, detached: true}")
-    [sentence] = load(written(tmp_path, text), starting_person=None).missing
-    assert sentence == (
-        "/servers/notes/policy/tools/write/require_approval_if/0 asks for detached, which this "
-        "version cannot do yet"
-    )
 
 
 def test_the_hash_is_of_the_file_and_of_every_policy_file(tmp_path: Path) -> None:

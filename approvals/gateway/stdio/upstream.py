@@ -109,6 +109,14 @@ class StdioUpstream:
         found = await self.tool(tool, max_age=FRESH_FOR_RELEASE)
         return found.definition.hash if found else None
 
+    async def is_spoken(self) -> bool:
+        """Whether the server speaks the era of this request."""
+        try:
+            await self._conversation()
+        except OtherEra:
+            return False
+        return True
+
     def hear(self, hears: Hears) -> None:
         self._hears = hears
 
@@ -327,6 +335,11 @@ def _session(kind: Kind) -> str:
     """All that is to be known of a session is in its id, so that any replica can go on with it."""
     said = canonical([secrets.token_hex(8), kind.protocol, kind.capabilities])
     return urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+
+def own_session() -> str:
+    """A session of the gateway's own, whose client can be asked nothing."""
+    return _session(Kind(protocol=LATEST_HANDSHAKE_VERSION, capabilities=canonical({})))
 
 
 def _opened(session: str) -> tuple[str, str]:
