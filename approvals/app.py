@@ -319,9 +319,11 @@ def _relay(services: Services, keyring: Keyring, hold: Hold, patience: Patience)
         detached=services.detached,
         cancelling=cancelling,
         releases=services.releases,
+        approvals=services.approvals,
     )
     return Relay(
         gate=services.gate,
+        releases=services.releases,
         calls=calls,
         tasks=tasks,
         lists=Lists(

@@ -20,9 +20,11 @@ from approvals.domain.strictjson import Json, canonical
 from approvals.errors import InvalidArguments, Overloaded, StoreFailure, Unavailable
 from approvals.gateway import gateway_tools, messages, schema, tasks
 from approvals.gateway.catalogue import SessionLost
+from approvals.gateway.hold import own_call
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.request import Reply, Request, through
 from approvals.gateway.upstream import AnswerLost, plainly
+from approvals.gateway.waits import NOT_OURS
 from approvals.service.fields import fields
 from approvals.service.gate import Allowed, Held, Refused, Undelivered
 
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from approvals.gateway.hold import Ended, Hold
     from approvals.gateway.response import Client
     from approvals.gateway.tasks import Tasks
-    from approvals.gateway.waits import Wait, Waits
+    from approvals.gateway.waits import Answers, Wait, Waits
+    from approvals.service.approvals import Approvals
     from approvals.service.definitions import Definitions
     from approvals.service.detached import Detached
     from approvals.service.gate import Arrival, Gate
@@ -74,8 +77,10 @@ class Calls:
         detached: Detached,
         cancelling: Cancelling,
         releases: Releases,
+        approvals: Approvals,
     ) -> None:
         self._gate = gate
+        self._approvals = approvals
         self._definitions = definitions
         self._hold = hold
         self._waits = waits
@@ -99,7 +104,12 @@ class Calls:
         try:
             if name in gateway_tools.NAMES and self._gateway_tools.offered_to(request.agent.name):
                 return await self._gateway_tool(request, name, client)
-            return await self._called(request, name, client, waiting)
+            wait = self._wait(request)
+            if wait.answers is not None:
+                approval = await self._asked(request, wait.answers)
+                await self._cancelling.held(request, waiting, approval)
+                return await self._held(request, approval, wait, client)
+            return await self._called(request, name, client, waiting, wait)
         except SessionLost:
             raise
         except (StoreFailure, InvalidArguments) as error:
@@ -123,9 +133,8 @@ class Calls:
         )
 
     async def _called(
-        self, request: Request, name: str, client: Client, waiting: Waiting
+        self, request: Request, name: str, client: Client, waiting: Waiting, wait: Wait
     ) -> Reply | None:
-        wait = self._wait(request)
         as_task = tasks.are_declared(request.message)
         for _ in range(TRIES):
             match await self._judged(request, name, detached=as_task):
@@ -148,6 +157,15 @@ class Calls:
                     if not ended.has_outcome or await self._is_first(request, approval):
                         return _ended(request, ended)
         raise Overloaded("The same call is asked by too many at once.")
+
+    async def _asked(self, request: Request, answers: Answers) -> Approval:
+        """The call whose server asked: who answers goes on with it, and nobody is asked anew."""
+        approval = await own_call(
+            self._approvals, request.agent, request.server.name, answers.approval_id
+        )
+        if approval is None:
+            raise BadMessage(messages.INVALID_PARAMS, NOT_OURS, status=200)
+        return approval
 
     async def _as_task(self, request: Request, approval: Approval) -> Reply:
         """The client goes on without waiting."""

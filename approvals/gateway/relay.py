@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.domain.refused import blocked, frozen
+from approvals.domain.rulebook import HttpServer
 from approvals.gateway import messages, tasks
 from approvals.gateway.messages import BadMessage, Message
 from approvals.gateway.request import Reply, Request, through
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from approvals.gateway.response import Client
     from approvals.gateway.tasks import Tasks
     from approvals.service.gate import Gate
+    from approvals.service.release import Releases
 
 
 HTTP_OK = 200
@@ -61,12 +63,14 @@ class Relay:
         self,
         *,
         gate: Gate,
+        releases: Releases,
         calls: Calls,
         tasks: Tasks,
         lists: Lists,
         cancelling: Cancelling,
     ) -> None:
         self._gate = gate
+        self._releases = releases
         self._calls = calls
         self._tasks = tasks
         self._lists = lists
@@ -75,10 +79,8 @@ class Relay:
     async def handle(self, request: Request, client: Client) -> Reply | None:
         """A Reply, or None when the server's own answer was passed on to the client."""
         message = request.message
-        if message.method is None and await request.upstream.takes_answer(message):
+        if message.method is None and await self._answers_approved_call(request):
             return Reply(body=b"", status=202)
-        if message.method is None and request.upstream.is_sending:
-            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
         _check_method(message)
         match message.method:
             case "tools/call" if message.has_id:
@@ -96,6 +98,23 @@ class Relay:
             case "tools/list" if message.has_id:
                 return await self._lists.tools(request, client)
         return await self._passed_on(request, client)
+
+    async def _answers_approved_call(self, request: Request) -> bool:
+        """Whether it was an answer to what the server asked during one, and was passed on there.
+
+        Raises BadMessage for any other answer while one runs where it would reach it. Which session
+        another process sends in is not known here, so there any of the agent's counts.
+        """
+        if await request.upstream.takes_answer(request.message):
+            return True
+        agent, server = request.agent.name, request.server
+        is_running = request.upstream.is_sending or (
+            isinstance(server, HttpServer)
+            and await self._releases.is_sent_elsewhere(agent, server.name)
+        )
+        if is_running:
+            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
+        return False
 
     async def _passed_on(self, request: Request, client: Client) -> Reply | None:
         message = request.message

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from approvals.domain import approval as machine
+from approvals.domain.call import Executor
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refusal import frozen_meanwhile, limit_reached
@@ -141,6 +142,16 @@ class Releases:
             self._running[approval.id] = task
             task.add_done_callback(lambda done: self._ended(approval.id, done))
         return task
+
+    async def is_sent_elsewhere(self, agent: str, server: str) -> bool:
+        """Whether another process sends an approved call of this agent to this server now."""
+        return any(
+            (found.call.agent, found.call.server, found.call.executor)
+            == (agent, server, Executor.GATEWAY)
+            and isinstance(found.state, Released)
+            and found.state.process != self._liveness.process
+            for found in await self._store.being_sent(limit=ORPHANS)
+        )
 
     async def unwanted(self, approval_id: str) -> None:
         """The agent does not want the answer any more: the server is told, if it has the call."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +63,9 @@ SSE = (
     b"event: message\r\ndata: " + OK.replace(b', "id"', b',\r\ndata: "id"') + b"\r\n\r\n"
 )
 
+RESET = b"RST"
+"""Not an answer: the connection is reset."""
+
 CASES: dict[str, tuple[bytes | None, str, str]] = {
     "an answer": (http(b"200 OK", OK), "succeeded", "fine"),
     "an event stream": (http(b"200 OK", SSE, b"text/event-stream"), "succeeded", "fine"),
@@ -98,6 +103,7 @@ CASES: dict[str, tuple[bytes | None, str, str]] = {
     ),
     "a bare 404": (http(b"404 No", b"", b"text/plain"), "outcome_unknown", "OUTCOME UNKNOWN"),
     "refused credentials": (http(b"401 No", b"", b"text/plain"), "not_sent", "could not be sent"),
+    "a reset connection": (RESET, "outcome_unknown", "OUTCOME UNKNOWN"),
     "nothing but a closed connection": (b"", "outcome_unknown", "OUTCOME UNKNOWN"),
     "half an answer": (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{",
@@ -146,6 +152,11 @@ class Odd:
                 self.calls += 1
                 if self.answer is None:
                     await asyncio.sleep(30)
+                if self.answer == RESET:
+                    at_once = struct.pack("ii", 1, 0)
+                    sock = writer.get_extra_info("socket")
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                    break
                 writer.write((self.answer or b"").replace(ID.encode(), asked))
                 await writer.drain()
                 break
