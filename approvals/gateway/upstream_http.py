@@ -16,8 +16,8 @@ from mcp.shared.inbound import (
     x_mcp_header_map,
 )
 
-from approvals.domain.strictjson import Json, as_read, canonical, parse
-from approvals.errors import InvalidJson, Unavailable
+from approvals.domain.strictjson import Json, as_read, parse
+from approvals.errors import InvalidJson, StoreFailure, Unavailable
 from approvals.gateway import messages
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.during import During
@@ -150,9 +150,11 @@ class HttpUpstream:
         if question is None:
             return False
         kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
-        if not await question.give(canonical(kept)):
+        try:
+            await messages.may_be_given(question.give, kept)
+        except (BadMessage, StoreFailure):
             await self._reply(question.id, {"error": messages.NOT_ANSWERED})
-            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
+            raise
         if not await self._reply(question.id, kept):
             raise Unavailable("The answer could not be given to the server.")
         return True

@@ -21,12 +21,15 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 from pydantic import BaseModel
 from starlette.applications import Starlette
 
+from approvals.errors import Undetermined
+from approvals.ports import Answer, Operation
 from approvals.service import inputs
 from approvals.service.waiting import Patience
+from tests.e2e.killable import kind_of
 from tests.e2e.raw import MODERN, ROUTING, opened, post
 from tests.e2e.test_stdio import started
 from tests.e2e.upstream import Recorder, Upstream
-from tests.e2e.world import ERAS, World, policy, text, world
+from tests.e2e.world import ERAS, Slowed, World, policy, text, world
 
 pytestmark = [
     pytest.mark.anyio,
@@ -469,3 +472,44 @@ async def test_in_the_older_era_only_the_question_that_was_asked_is_answered_onc
             rest = [line async for line in lines if line.startswith("data: ")]
         assert json.loads(rest[-1][6:])["result"]["content"][0]["text"] == "paid 9"
         assert (await events(w, await approving)).count("input_given") == 1
+
+
+class Doubtful(Slowed):
+    """The real store, which does not say whether one kind of operation was written."""
+
+    def __init__(self, kind: str, *, written: bool) -> None:
+        super().__init__(kind)
+        self._written = written
+
+    async def apply(self, operation: Operation, **how: Any) -> Answer:
+        if kind_of(operation) != self._kind:
+            return await super().apply(operation, **how)
+        if self._written:
+            await super().apply(operation, **how)
+        raise Undetermined("The database does not say.")
+
+
+@both_eras
+@pytest.mark.parametrize("written", [True, False])
+async def test_input_of_which_nobody_knows_whether_it_is_recorded_is_not_passed_on(
+    tmp_path: Path, era: str, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "COMES_WITHIN", timedelta(seconds=3))
+    asking = Asking()
+    store = Doubtful("input_given", written=written)
+    async with (
+        world(tmp_path, upstream=asking, document=ASKS, wrap_store=store, patience=QUICK) as w,
+        client(w, era) as agent,
+    ):
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        approval = await approved(w)
+        await asyncio.gather(calling, return_exceptions=True)
+        async with asyncio.timeout(25):
+            while (await w.status(approval["id"]))["release"]["status"] == "sent":
+                await asyncio.sleep(0.1)
+        assert (await w.status(approval["id"]))["release"]["status"] in {
+            "failed",
+            "outcome_unknown",
+        }
+        assert asking.ran == {}
+        assert given(asking) == []

@@ -19,7 +19,7 @@ import orjson
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
 from approvals.domain.strictjson import Json, as_read, canonical, parse
-from approvals.errors import InvalidJson
+from approvals.errors import InvalidJson, StoreFailure
 from approvals.gateway import messages
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.stdio.inbox import Asked, Inbox, Waiting, Who
@@ -179,9 +179,12 @@ class Conversation:
             return False
         del self._questions[str(message.id)]
         kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
-        if asked.give is not None and not await asked.give(canonical(kept)):
+        try:
+            if asked.give is not None:
+                await messages.may_be_given(asked.give, kept)
+        except (BadMessage, StoreFailure):
             await self.tell({"jsonrpc": "2.0", "id": asked.id, "error": messages.NOT_ANSWERED})
-            raise BadMessage(messages.INVALID_REQUEST, messages.ASKED_BACK, status=409)
+            raise
         await self.tell({"jsonrpc": "2.0", "id": asked.id, **kept})
         return True
 
