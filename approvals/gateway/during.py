@@ -80,6 +80,8 @@ class During:
             return False
         question = Question(id=said["id"], owner=self, give=self._give)
         ours = self._busy.ask(self._where, question)
+        if ours is None:
+            return False
         if self._heard({**said, "id": ours}):
             return True
         self._busy.asked(self._where, ours)

@@ -43,6 +43,9 @@ class Sessions:
         return session if self._keyring.verify("session", text, f"{key}:{mac}") else None
 
 
+MAX_QUESTIONS = 100
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """What a server asks while an approved call of `owner` runs, under its own `id`."""
@@ -73,8 +76,11 @@ class Busy:
             if not self._sending[session]:
                 del self._sending[session]
 
-    def ask(self, session: str, question: Question) -> str:
-        """Remember a question of the server; the id under which a client is asked it."""
+    def ask(self, session: str, question: Question) -> str | None:
+        """Remember a question of the server; the id under which a client is asked it. None: too
+        many of this call have no answer yet."""
+        if sum(q.owner is question.owner for q in self._questions.values()) >= MAX_QUESTIONS:
+            return None
         id_ = f"approvals-{secrets.token_hex(16)}"
         self._questions[session, id_] = question
         return id_

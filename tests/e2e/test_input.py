@@ -69,6 +69,7 @@ class Asking(Upstream):
         async def act(what: str, answer: Annotated[Amount, Resolve(how_much)]) -> str:
             """Pay."""
             self.ran[what] += 1
+            await self.pause.wait()
             return f"paid {answer.amount}"
 
         @server.tool(structured_output=False)
@@ -311,6 +312,23 @@ async def test_of_two_answers_to_one_question_one_goes_on(tmp_path: Path, deploy
         assert len(given(asking)) == 1
         listed = await w.rest("GET", "/v1/approvals", by="carol")
         assert len(listed.json()["approvals"]) == 1
+
+
+async def test_what_was_answered_at_one_replica_is_not_asked_again_at_another(
+    tmp_path: Path, replicas: None
+) -> None:
+    asking, patience = Asking(), replace(QUICK, leg=timedelta(seconds=2))
+    async with world(tmp_path, upstream=asking, document=ASKS, patience=patience) as w:
+        _, question = await asked(w)
+        asking.pause.clear()
+        answering = asyncio.create_task(ending(w, w.people_url, answer(question)))
+        async with asyncio.timeout(10):
+            while not asking.ran:
+                await asyncio.sleep(0.02)
+        assert "inputRequests" not in await leg(w)
+        asking.pause.set()
+        assert (await answering)["content"][0]["text"] == "paid 5"
+        assert len(given(asking)) == 1
 
 
 async def test_the_question_is_asked_again_of_who_comes_back_without_an_answer(
