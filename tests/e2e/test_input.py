@@ -20,6 +20,7 @@ from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from approvals.errors import Undetermined
 from approvals.ports import Answer, Operation
@@ -62,6 +63,8 @@ async def how_much() -> Elicit[Amount]:
 class Asking(Upstream):
     """A server whose `act` asks its client how much, and whose `tell` says what it does."""
 
+    locked = False
+
     def app(self) -> Starlette:
         server = MCPServer("upstream", log_level="ERROR")
 
@@ -85,7 +88,23 @@ class Asking(Upstream):
 
         app = server.streamable_http_app()
         app.add_middleware(Recorder, upstream=self)
+        app.add_middleware(Lock, asking=self)
         return app
+
+
+class Lock:
+    """Once it is locked, the server does not take the gateway's credentials any more."""
+
+    def __init__(self, app: ASGIApp, *, asking: Asking) -> None:
+        self._app = app
+        self._asking = asking
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._asking.locked:
+            await send({"type": "http.response.start", "status": 401, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._app(scope, receive, send)
 
 
 @asynccontextmanager
@@ -492,6 +511,22 @@ async def test_in_the_older_era_only_the_question_that_was_asked_is_answered_onc
         assert (await events(w, await approving)).count("input_given") == 1
 
 
+async def test_a_call_whose_answer_cannot_be_sent_is_not_called_not_executed(
+    tmp_path: Path,
+) -> None:
+    """The first request reached the server, whatever became of the second."""
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, question = await asked(w)
+        asking.locked = True
+        said = await leg(w, **answer(question))
+        assert said["content"][0]["text"].startswith("FAILED: the call was approved and sent")
+        release = (await w.status(approval["id"]))["release"]
+        assert release["status"] == "failed"
+        assert "the answer could not be sent" in release["detail"]
+        assert given(asking) == []
+
+
 class Doubtful(Slowed):
     """The real store, which does not say whether one kind of operation was written."""
 
@@ -522,7 +557,7 @@ async def test_input_of_which_nobody_knows_whether_it_is_recorded_is_not_passed_
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
         approval = await approved(w)
         await asyncio.gather(calling, return_exceptions=True)
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(10):  # the server is not left waiting for its answer
             while (await w.status(approval["id"]))["release"]["status"] == "sent":
                 await asyncio.sleep(0.1)
         assert (await w.status(approval["id"]))["release"]["status"] in {

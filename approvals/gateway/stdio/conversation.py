@@ -7,7 +7,6 @@ comes back under the client's own; the rest of a line is passed on as it came, b
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections import defaultdict
@@ -15,14 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
-
-from approvals.domain.strictjson import Json, as_read, canonical, parse
-from approvals.errors import InvalidJson, StoreFailure
+from approvals.domain.strictjson import Json, as_read, canonical
+from approvals.errors import StoreFailure
 from approvals.gateway import messages
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.stdio.inbox import Asked, Inbox, Waiting, Who
+from approvals.gateway.stdio.lines import exactly, read, renamed, subscription_of
 from approvals.gateway.stdio.process import Ended
 
 if TYPE_CHECKING:
@@ -219,7 +216,7 @@ class Conversation:
     def heard(self, line: bytes) -> None:
         """A line of the process, whatever it is."""
         self._unanswered = 0
-        said = _read(line)
+        said = read(line)
         if not isinstance(said, dict) or said.get("jsonrpc") != "2.0":
             self._skip(line)
         elif "method" not in said:
@@ -266,7 +263,7 @@ class Conversation:
             asked.answered = True
             if asked.subscribes is not None and "error" in said:
                 self.unsubscribe(asked.subscribes, asked.who)
-            asked.put(_renamed(line, asked, asked.client_id))
+            asked.put(renamed(line, asked, asked.client_id))
 
     def _asked_back(self, line: bytes, said: Mapping[str, Any]) -> None:
         """A question of the server goes to the one client that it can be meant for, or is refused.
@@ -276,7 +273,7 @@ class Conversation:
         if said["method"] == "ping":
             self._reply({"jsonrpc": "2.0", "id": said["id"], "result": {}})
             return
-        inbox, question = self._only_client(), _exactly(line)
+        inbox, question = self._only_client(), exactly(line)
         own = next(iter(self._own.values()), None)
         if inbox is None or question is None or (own and not own.may_be_asked):
             error: dict[str, Json] = {"code": messages.INTERNAL_ERROR, "message": NOT_YOURS}
@@ -326,10 +323,10 @@ class Conversation:
                 self._progressed(line, params.get("progressToken"))
             case "notifications/cancelled":
                 self._withdrawn(params.get("requestId"))
-            case "notifications/resources/updated" if not _subscription(params):
+            case "notifications/resources/updated" if not subscription_of(params):
                 self._updated(line, params.get("uri"))
-            case _ if _subscription(params):
-                self._told_of(line, _subscription(params))
+            case _ if subscription_of(params):
+                self._told_of(line, subscription_of(params))
             case method if str(method).endswith("/list_changed"):
                 self.tell_everybody(line)
             case _:
@@ -342,13 +339,13 @@ class Conversation:
         if own is not None and own.waiting is not None:
             own.waiting.put(line)
         if asked is not None and asked.client_token is not None:
-            asked.put(_renamed(line, asked, asked.client_token))
+            asked.put(renamed(line, asked, asked.client_token))
 
     def _told_of(self, line: bytes, id_: Json) -> None:
         """What belongs to a request on its way goes to who asked."""
         asked = self._asked.get(id_) if isinstance(id_, str) else None
         if asked is not None:
-            asked.put(_renamed(line, asked, asked.client_id))
+            asked.put(renamed(line, asked, asked.client_id))
 
     def _withdrawn(self, id_: Json) -> None:
         """The server does not want its own question answered any more."""
@@ -387,39 +384,3 @@ class Conversation:
             self._subscribed[uri].discard(who)
             if not self._subscribed[uri]:
                 del self._subscribed[uri]
-
-
-def _read(line: bytes) -> object:
-    """A line as far as it takes to know whose it is; what it carries is passed on unread."""
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(line)  # NaN, and numbers that the quick reader refuses
-    except (ValueError, RecursionError):
-        return None
-
-
-def _exactly(line: bytes) -> dict[str, Json] | None:
-    """The same with every number as it stands; None: it is not JSON that everybody reads alike."""
-    try:
-        read = parse(line)
-    except InvalidJson:
-        return None
-    return read if isinstance(read, dict) else None
-
-
-def _subscription(params: Mapping[str, Any]) -> Json:
-    meta = params.get("_meta")
-    return meta.get(SUBSCRIPTION_ID_META_KEY) if isinstance(meta, dict) else None
-
-
-def _renamed(line: bytes, asked: Asked, name: bytes) -> bytes:
-    """The line with the client's own name where ours is, and nothing else touched."""
-    ours = f'"{asked.id}"'.encode()
-    if ours in line:
-        return line.replace(ours, name)
-    return messages.error_body(
-        None, {"code": messages.INTERNAL_ERROR, "message": "The server's answer cannot be read."}
-    )
