@@ -34,7 +34,7 @@ FRESH = timedelta(seconds=30)
 FRESH_FOR_RELEASE = timedelta(seconds=5)
 """The same when an approved call is about to be sent."""
 
-MAX_ENTRY = 256 * 1024
+MAX_ENTRY = 64 * 1024
 """Characters of a definition that a person can be asked to read."""
 
 Entry = dict[str, "Json"]

@@ -250,7 +250,7 @@ class Hold:
     ) -> Ended | None:
         """What comes of a release; None: somebody else has it, read again."""
         if sending is None:
-            return Ended(approval=approval, refusal=unreachable(approval, STOPPING))
+            return self._not_sent(approval, STOPPING)
         either: set[asyncio.Future[Any]] = {sending, self._waiting.stopped}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not sending.done():
@@ -260,7 +260,7 @@ class Hold:
         except SessionLost:
             raise
         except StoreFailure as error:
-            return Ended(approval=approval, refusal=unreachable(approval, str(error)))
+            return self._not_sent(await self._newest(approval), str(error))
         if release.asks is not None:
             return Ended(approval=release.approval, asks=release.asks)
         if release.refusal is not None:
@@ -270,6 +270,12 @@ class Hold:
         if release.answer and (release.answer.result or release.answer.error):
             return Ended(approval=release.approval, answer=release.answer)
         return None
+
+    def _not_sent(self, approval: Approval, why: str) -> Ended:
+        """An approved call is not on its way; of one that was sent before nobody may say so."""
+        if isinstance(approval.state, Released):
+            return self._refusal(approval)
+        return Ended(approval=approval, refusal=unreachable(approval, why))
 
     def _refusal(self, approval: Approval) -> Ended:
         zone = self._rules.current.zone

@@ -50,16 +50,12 @@ class Lists:
                 if answer.status >= HTTP_ERROR and not rewrites:
                     await client.pass_on(answer)
                     return None
-                kept = _Kept(answer.chunks)
-                found = await _whole_response(answer, kept)
-                tools = _tools(found)
-                unaccepted = await self._unaccepted(request, tools)
-                if not rewrites and not unaccepted:
-                    await client.pass_on(
-                        Answer(status=answer.status, headers=answer.headers, chunks=kept.again())
-                    )
+                found, said = await _said(answer, request.message.id)
+                shown = await self._shown(request, _tools(found))
+                if not rewrites and len(shown) == len(_tools(found)):
+                    await client.pass_on(_again(answer, said))
                     return None
-        return self._rewritten(request, found, tools, unaccepted)
+        return self._rewritten(request, found, shown)
 
     async def discovered(self, request: Request, client: Client) -> Reply | None:
         """What the server can do, and what is offered here."""
@@ -69,7 +65,7 @@ class Lists:
                 if answer.status != HTTP_OK:
                     await client.pass_on(answer)
                     return None
-                found = await _whole_response(answer, answer.chunks)
+                found, _ = await _said(answer, request.message.id)
         found = {**found, "id": request.message.id}
         listed = found.get("result")
         if isinstance(listed, dict):
@@ -82,71 +78,31 @@ class Lists:
         hides = self._gate.hides_something(agent, request.server.name)
         return hides or self._gateway_tools.offered_to(agent)
 
-    async def _unaccepted(self, request: Request, tools: Sequence[Json]) -> set[tuple[str, str]]:
-        """Names and hashes of the definitions that calls must not be made by."""
-        entries = [tool for tool in tools if isinstance(tool, dict)]
-        shown = [one for tool in entries if (one := shown_of(tool, request.server.place))]
-        await self._definitions.see(request.server, shown)
-        return {
-            (one.tool, one.hash)
-            for one in shown
-            if not await self._definitions.accepts(request.server, one.tool, one.hash)
-        }
+    async def _shown(self, request: Request, tools: Sequence[Json]) -> list[Json]:
+        """The tools that this agent may see; each is compared with what was accepted."""
+        place = request.server.place
+        known = [
+            (tool, shown_of(tool, place) if isinstance(tool, dict) else None) for tool in tools
+        ]
+        await self._definitions.see(request.server, [shown for _, shown in known if shown])
+        return [
+            tool
+            for tool, shown in known
+            if shown is not None
+            and not self._gate.hides(request.agent.name, request.server.name, shown.tool)
+            and await self._definitions.accepts(request.server, shown.tool, shown.hash)
+        ]
 
-    def _rewritten(
-        self,
-        request: Request,
-        found: dict[str, Json],
-        tools: Sequence[Json],
-        unaccepted: Collection[tuple[str, str]],
-    ) -> Reply:
+    def _rewritten(self, request: Request, found: dict[str, Json], shown: Sequence[Json]) -> Reply:
         listed = found.get("result")
         if not isinstance(listed, dict) or not isinstance(listed.get("tools"), list):
             return Reply(body=as_read({**found, "id": request.message.id}).encode())
-        shown = [tool for tool in tools if not self._is_hidden(request, tool, unaccepted)]
+        tools = list(shown)
         if self._gateway_tools.offered_to(request.agent.name):
-            shown = [tool for tool in shown if not _is_named(tool, gateway_tools.NAMES)]
-            shown += [] if "cursor" in request.message.params else gateway_tools.TOOLS
+            tools = [tool for tool in tools if not _is_named(tool, gateway_tools.NAMES)]
+            tools += [] if "cursor" in request.message.params else gateway_tools.TOOLS
         private = {"cacheScope": "private"} if request.message.is_modern else {}
-        return Reply(body=messages.result(request.message, {**listed, "tools": shown, **private}))
-
-    def _is_hidden(
-        self, request: Request, tool: Json, unaccepted: Collection[tuple[str, str]]
-    ) -> bool:
-        name = tool.get("name") if isinstance(tool, dict) else None
-        if not isinstance(tool, dict) or not isinstance(name, str):
-            return True
-        if self._gate.hides(request.agent.name, request.server.name, name):
-            return True
-        shown = shown_of(tool, request.server.place)
-        return shown is not None and (shown.tool, shown.hash) in unaccepted
-
-
-class _Kept:
-    """Chunks that can be gone through once more after some were read."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self._kept: list[bytes] = []
-        self._size = 0
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
-        self._size += len(chunk)
-        if self._size > MAX_ANSWER:
-            raise AnswerTooLarge
-        self._kept.append(chunk)
-        return chunk
-
-    async def again(self) -> AsyncIterator[bytes]:
-        """All of them, from the first on."""
-        for chunk in self._kept:
-            yield chunk
-        async for chunk in self._chunks:
-            yield chunk
+        return Reply(body=messages.result(request.message, {**listed, "tools": tools, **private}))
 
 
 def _tools(found: dict[str, Json]) -> list[Json]:
@@ -159,20 +115,45 @@ def _is_named(tool: Json, names: Collection[str]) -> bool:
     return isinstance(tool, dict) and tool.get("name") in names
 
 
-async def _whole_response(answer: Answer, chunks: AsyncIterator[bytes]) -> dict[str, Json]:
+async def _said(answer: Answer, id_: Json) -> tuple[dict[str, Json], list[bytes]]:
+    """The message that answers the request `id_`, and it as it came after the notes before it."""
+    said: list[bytes] = []
     try:
         async with asyncio.timeout(WITHIN):
-            kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-            if kind != b"text/event-stream":
-                whole = Answer(status=answer.status, headers=answer.headers, chunks=chunks)
-                return _object(parse(await whole.body()))
-            async for data in sse.data_of(chunks):
-                body = _object(parse(data)) if data.strip() else {}
-                if "result" in body or "error" in body:
-                    return body
+            if not _has_events(answer):
+                body = await answer.body()
+                return _object(parse(body)), [body]
+            async for data in sse.data_of(answer.chunks):
+                if not data.strip():
+                    continue
+                found = _object(parse(data))
+                if "method" not in found and found.get("id") != id_:
+                    continue  # it answers nothing that was asked here
+                said.append(data)
+                if sum(map(len, said)) > MAX_ANSWER:
+                    raise AnswerTooLarge
+                if "method" not in found:
+                    return found, said
     except (InvalidJson, AnswerTooLarge, TimeoutError) as error:
         raise Unavailable("The server's answer cannot be read.") from error
     raise Unavailable("The server did not answer.")
+
+
+def _again(answer: Answer, said: Sequence[bytes]) -> Answer:
+    """The answer with these messages and no others: whoever reads events otherwise than we do finds
+    nothing else in it."""
+    headers = answer.headers
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for message in said:
+            yield sse.event(message) if _has_events(answer) else message
+
+    return Answer(status=answer.status, headers=headers, chunks=chunks())
+
+
+def _has_events(answer: Answer) -> bool:
+    kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    return kind == b"text/event-stream"
 
 
 def _object(value: Json) -> dict[str, Json]:

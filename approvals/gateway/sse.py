@@ -49,8 +49,9 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def event(message: bytes) -> bytes:
-    """One message as an event. It has no line end in it, as JSON that was written for a wire."""
-    return b"event: message\ndata: " + message + b"\n\n"
+    """One message as an event; where it has several lines, each is one of its data."""
+    data = b"".join(b"data: " + line + b"\n" for line in _END.split(message))
+    return b"event: message\n" + data + b"\n"
 
 
 _END = re.compile(rb"\r\n|\n|\r")

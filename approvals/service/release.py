@@ -51,7 +51,17 @@ if TYPE_CHECKING:
     from approvals.domain.policy.model import Verdict
     from approvals.domain.refused import Refusal
     from approvals.domain.states import Approval, Transition
-    from approvals.ports import Clock, Given, Ids, SendOutcome, Signals, Store, Tracer, Upstream
+    from approvals.ports import (
+        Answer,
+        Clock,
+        Given,
+        Ids,
+        SendOutcome,
+        Signals,
+        Store,
+        Tracer,
+        Upstream,
+    )
     from approvals.service.approvals import Approvals
     from approvals.service.gate import Gate
     from approvals.service.liveness import Liveness
@@ -185,7 +195,10 @@ class Releases:
         }
         if tasks:
             await asyncio.wait(tasks, timeout=within.total_seconds())
-        for task in tasks:
+        asked_last = set(self._inputs.tasks)  # by a release that came back meanwhile
+        if asked_last:
+            await asyncio.wait(asked_last, timeout=MAX_RESULT_WAIT.total_seconds())
+        for task in tasks | asked_last:
             task.cancel()
 
     async def recover(self) -> int:
@@ -292,7 +305,11 @@ class Releases:
         call = approval.call
         await upstream.prepare(call.tool, call.arguments, given, asks=True)
         text = canonical([given.responses, given.state])
-        taken = await self._take_input(approval, text)
+        try:
+            taken = await self._take_input(approval, text)
+        except Undetermined:
+            await self._end(approval, "the database did not say whether the input was recorded")
+            raise
         if taken is None:
             return Release(approval=await self._newest(approval))
         self._inputs.forget(approval.id)
@@ -307,14 +324,7 @@ class Releases:
             now=self._clock.now(),
             event_id=self._ids.event(),
         )
-        try:
-            answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
-        except Undetermined:
-            why = _ended_by("the database did not answer when the input was to be recorded")
-            outcome = self._outcome(why)
-            finishing = self._finishing(transition.after, outcome, None, token=_token(sent))
-            await _insist(lambda: self._apply(finishing), f"ending {sent.id}")
-            raise
+        answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
         if not isinstance(answer, Applied):
             return None
         self._signals.changed(sent.id, transition.after.version)
@@ -323,8 +333,16 @@ class Releases:
     async def _no_input(self, sent: Approval) -> None:
         """The client did not come back with what the server wants to know."""
         outcome = self._outcome(_ended_by("the server asked for input, and none came"))
-        finishing = self._finishing(sent, outcome, None, token=_token(sent))
-        await _insist(lambda: self._apply(finishing), f"ending {sent.id}")
+        await self._written(self._finishing(sent, outcome, None, token=_token(sent)))
+
+    async def _end(self, asked: Approval, why: str) -> None:
+        """Nothing more is sent, whether or not an answer that was to be sent is recorded."""
+        outcome = self._outcome(_ended_by(why))
+        for _ in range(TRIES):
+            newest = await self._newest(asked)
+            if not newest.is_open:
+                return
+            await self._written(self._finishing(newest, outcome, None, token=_token(asked)))
 
     async def _ground_lost(self, approval: Approval) -> Release:
         reason = CancelReason.POLICY_CHANGED
@@ -371,20 +389,26 @@ class Releases:
         outcome = self._outcome(came, result)
         stored = result if result and _size(result) <= MAX_STORED_RESULT else None
         transition = self._finishing(sent, outcome, stored, token=_token(sent))
-        while True:
-            try:
-                answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
-                break
-            except StoreFailure:
-                logger.exception(
-                    "the outcome of %s is not recorded yet", sent.id, extra=fields(sent)
-                )
-                await asyncio.sleep(RECORD_AGAIN.total_seconds())
-        self._signals.changed(sent.id, transition.after.version)
+        answer = await self._written(transition)
         mine = came if isinstance(came, Answered) else None
         if isinstance(answer, Applied):
             return Release(approval=transition.after, answer=mine)
         return Release(approval=await self._correct(sent, outcome, stored), answer=mine)
+
+    async def _written(self, transition: Transition) -> Answer:
+        """The outcome in the database, however long that takes."""
+        after = transition.after
+        while True:
+            try:
+                answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
+            except StoreFailure:
+                logger.exception(
+                    "the outcome of %s is not recorded yet", after.id, extra=fields(after)
+                )
+                await asyncio.sleep(RECORD_AGAIN.total_seconds())
+            else:
+                self._signals.changed(after.id, after.version)
+                return answer
 
     async def _correct(self, sent: Approval, outcome: Outcome, result: str | None) -> Approval:
         """This process was given up for dead and lives: its late result corrects the record."""

@@ -283,7 +283,8 @@ async def test_a_database_that_does_not_answer_means_that_nothing_is_sent(tmp_pa
         [approval] = await w.pending()
         await w.approve(approval)
         result = await calling
-        assert text(result).startswith("NOT EXECUTED: the call was approved, but it could not be")
+        assert text(result).startswith("NOT EXECUTED: the call was approved but could not be sent")
+        assert (await w.status(approval["id"]))["release"]["status"] == "not_sent"
         assert w.upstream.calls == 0
 
 
