@@ -22,6 +22,7 @@ from approvals.gateway import gateway_tools, messages, schema, tasks
 from approvals.gateway.catalogue import SessionLost
 from approvals.gateway.hold import own_call
 from approvals.gateway.messages import BadMessage
+from approvals.gateway.own import can_be_asked
 from approvals.gateway.request import Reply, Request, through
 from approvals.gateway.upstream import AnswerLost, plainly
 from approvals.gateway.waits import NOT_OURS
@@ -186,6 +187,8 @@ class Calls:
                 still=request.still,
                 answers=wait.answers,
             )
+        if ended.asks is not None and not can_be_asked(request.message):
+            ended = await self._hold.outcome(ended.approval)
         if ended.asks is not None:
             server = request.server.name
             return Reply(

@@ -364,6 +364,20 @@ async def test_the_question_is_asked_again_of_who_comes_back_without_an_answer(
         assert (await w.status(approval["id"]))["release"]["status"] == "succeeded"
 
 
+@both_eras
+async def test_who_cannot_be_asked_is_told_that_the_call_is_on_its_way(
+    tmp_path: Path, era: str
+) -> None:
+    async with world(tmp_path, upstream=Asking(), document=ASKS) as w:
+        _, question = await asked(w)
+        async with w.agent(era) as unable:
+            said = await unable.call_tool("act", {"what": "x"})
+        assert said.is_error
+        assert text(said).startswith("SENT: the call was approved and sent")
+        assert said.result_type == "complete"
+        assert (await leg(w, **answer(question)))["content"][0]["text"] == "paid 5"
+
+
 async def test_a_question_that_nobody_answers_ends_the_release(
     tmp_path: Path, deployment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
