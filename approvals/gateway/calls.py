@@ -53,6 +53,7 @@ TRIES = 5
 MAX_NAME = 200
 MAX_JUSTIFICATION = 2000
 _GOES_ON = frozenset({Ruling.ALLOW, Ruling.REQUIRE_APPROVAL})
+SENT_BEFORE = "SENT: the call was sent before. The answer cannot be passed on now; send it again."
 NOT_WANTED = (messages.INVALID_REQUEST, "NOT EXECUTED: it was cancelled before it was sent.")
 
 
@@ -161,9 +162,12 @@ class Calls:
 
     async def _asked(self, request: Request, answers: Answers) -> Approval:
         """The call whose server asked: who answers goes on with it, and nobody is asked anew."""
-        approval = await own_call(
-            self._approvals, request.agent, request.server.name, answers.approval_id
-        )
+        try:
+            approval = await own_call(
+                self._approvals, request.agent, request.server.name, answers.approval_id
+            )
+        except StoreFailure as error:
+            raise BadMessage(messages.INTERNAL_ERROR, SENT_BEFORE, status=503) from error
         if approval is None:
             raise BadMessage(messages.INVALID_PARAMS, NOT_OURS, status=200)
         return approval

@@ -58,7 +58,7 @@ class During:
         if "id" in said:
             self._asked(said, method)
         elif method == "notifications/cancelled":
-            ours = self._busy.asked_as(self._where, params.get("requestId"))
+            ours = self._busy.asked_as(self, params.get("requestId"))
             if ours is not None:
                 self._busy.asked(self._where, ours)
                 self._heard({**said, "params": {**params, "requestId": ours}})

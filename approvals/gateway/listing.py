@@ -84,13 +84,15 @@ class Lists:
         known = [
             (tool, shown_of(tool, place) if isinstance(tool, dict) else None) for tool in tools
         ]
-        await self._definitions.see(request.server, [shown for _, shown in known if shown])
+        unaccepted = await self._definitions.see(
+            request.server, [shown for _, shown in known if shown]
+        )
         return [
             tool
             for tool, shown in known
             if shown is not None
+            and shown not in unaccepted
             and not self._gate.hides(request.agent.name, request.server.name, shown.tool)
-            and await self._definitions.accepts(request.server, shown.tool, shown.hash)
         ]
 
     def _rewritten(self, request: Request, found: dict[str, Json], shown: Sequence[Json]) -> Reply:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Protocol
 
 from approvals.gateway import messages, sse
+from approvals.gateway.upstream import AnswerLost
+from approvals.outbound import AnswerTooLarge
 from approvals.wire import respond
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.types import Send
 
@@ -25,8 +28,6 @@ _EVENTS = (
     _UNBUFFERED,
 )
 HTTP_UNAUTHORIZED = 401
-_BETWEEN = (b"\n\n", b"\r\n\r\n", b"\r\r")
-"""How a chunk ends after which no event is unfinished."""
 
 
 class Client(Protocol):
@@ -84,17 +85,40 @@ class Response:
 
     async def pass_on(self, answer: Answer) -> None:
         """The server's answer, chunk by chunk, with its session id sealed."""
+        kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        chunks = answer.chunks
+        if kind == b"text/event-stream":
+            chunks = self._filtered(chunks)
+        elif kind == b"application/json":
+            chunks = _once(await self._checked(answer))
         self._started = True
         await self._start(answer.status, self._headers(answer))
-        kind = answer.header(b"content-type") or b""
-        has_events = self._between = kind.startswith(b"text/event-stream")
-        async for chunk in answer.chunks:
+        self._between = kind == b"text/event-stream"
+        async for chunk in chunks:
             async with self._writing:
                 await self._chunk(chunk, more=True)
-                self._between = has_events and chunk.endswith(_BETWEEN)
                 await self._inject()
         self._between = False
         await self._chunk(b"", more=False)
+
+    async def _checked(self, answer: Answer) -> bytes:
+        """The same of an answer that is one message. Raises AnswerLost."""
+        try:
+            body = await answer.body()
+        except AnswerTooLarge as error:
+            raise AnswerLost("The server's answer is larger than 16 MiB.") from error
+        if body.strip() and not _is_for(body, self.id):
+            raise AnswerLost("The server answered something that was not asked.")
+        return body
+
+    async def _filtered(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The server's messages, each as an event, but for answers to other requests than this one:
+        a client would take them for the answers of calls that are held."""
+        async for data in sse.parts_of(chunks):
+            if data is None:
+                yield b": \n\n"
+            elif _is_for(data, self.id):
+                yield sse.event(data)
 
     async def inject(self, message: bytes) -> None:
         """Give a message of the gateway between two events of the server's stream."""
@@ -120,3 +144,20 @@ class Response:
             sealed = self.seal(session.decode("latin-1"))
             headers.append((b"mcp-session-id", sealed.encode("latin-1")))
         return [*headers, _UNBUFFERED]
+
+
+def _is_for(data: bytes, id_: Json) -> bool:
+    """Whether a message asks or tells, or answers the request with this id."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(said, dict):
+        return False
+    if "method" in said or ("error" in said and said.get("id") is None):
+        return True
+    return id_ is not None and said.get("id") == id_
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

@@ -89,10 +89,15 @@ class Busy:
         """The question that was asked under this id; once."""
         return self._questions.pop((session, id_), None) if isinstance(id_, str) else None
 
-    def asked_as(self, session: str, theirs: Json) -> str | None:
-        """The id under which the server's question `theirs` was asked."""
+    def asked_as(self, owner: object, theirs: Json) -> str | None:
+        """The id under which the server's question `theirs` was asked for the call of `owner`."""
         return next(
-            (id_ for (s, id_), q in self._questions.items() if (s, q.id) == (session, theirs)), None
+            (
+                id_
+                for (_, id_), question in self._questions.items()
+                if question.owner is owner and question.id == theirs
+            ),
+            None,
         )
 
     def forget(self, owner: object) -> None:

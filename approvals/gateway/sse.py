@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 async def data_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of each event, as it arrives. Raises AnswerTooLarge for an event past 16 MiB."""
+    async for data in parts_of(chunks):
+        if data is not None:
+            yield data
+
+
+async def parts_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
+    """The same, and None for each comment: by those a server shows that it is still there."""
     lines: list[bytes] = []
     size = 0
     async for line in _lines(chunks):
@@ -23,6 +30,8 @@ async def data_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             if lines:
                 yield b"\n".join(lines)
             lines, size = [], 0
+        elif line.startswith(b":"):
+            yield None
         elif line.startswith(b"data:"):
             lines.append(line.removeprefix(b"data:").removeprefix(b" "))
             size += len(line)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_QUEUED = 1000
 """Messages that may wait for a client that does not read; what comes then is not told."""
+MAX_BYTES = 16 * 1024 * 1024
 READS_WITHIN = 5
 """Seconds that the answer waits for a client to take what was said before it."""
 PROGRESS = "notifications/progress"
@@ -37,7 +38,8 @@ class Telling:
         self._token = token
         self._note = note
         self._every = every.total_seconds()
-        self._said: asyncio.Queue[Mapping[str, Json]] = asyncio.Queue(MAX_QUEUED)
+        self._said: asyncio.Queue[bytes] = asyncio.Queue(MAX_QUEUED)
+        self._size = 0
         self._notes = 0
         self._server_tells = False
         self._closed = False
@@ -47,8 +49,16 @@ class Telling:
         told = self._after_ours(said) if said.get("method") == PROGRESS else said
         if self._closed or told is None or self._said.full():
             return False
-        self._said.put_nowait(told)
+        body = as_read(dict(told)).encode()
+        if self._size + len(body) > MAX_BYTES:
+            return False
+        self._size += len(body)
+        self._said.put_nowait(body)
         return True
+
+    def close(self) -> None:
+        """Nothing more reaches the client."""
+        self._closed = True
 
     async def finish(self) -> None:
         """What was heard goes out before the answer does, unless the client does not read."""
@@ -69,7 +79,8 @@ class Telling:
                 said = await asyncio.wait_for(self._said.get(), left)
             except TimeoutError:
                 continue
-            await self._client.tell(as_read(dict(said)).encode())
+            self._size -= len(said)
+            await self._client.tell(said)
             self._said.task_done()
 
     def _after_ours(self, said: Mapping[str, Json]) -> Mapping[str, Json] | None:

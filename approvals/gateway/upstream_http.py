@@ -91,7 +91,7 @@ class HttpUpstream:
     @property
     def _where(self) -> str:
         """The session, or for a server without sessions the server."""
-        return self._session.id or f"({self._server.name})"
+        return f"{self._server.place} {self._session.id or ''}"
 
     @property
     def is_sending(self) -> bool:

@@ -159,6 +159,7 @@ class Waits:
             yield telling
             await telling.finish()
         finally:
+            telling.close()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.definitions import Accepted, Definition
@@ -15,7 +16,7 @@ from approvals.service.identity import PersonPrincipal
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from approvals.domain.definitions import Pin
     from approvals.domain.rulebook import Server
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 notices = logging.getLogger("approvals.notice")
 
 TRIES = 5
+REPLACED_AFTER = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST = 5000
 """Tools of one place whose definitions are kept; a server that shows more is not used."""
 
@@ -62,24 +65,31 @@ class Definitions:
         self._rules = rules
         self._clock = clock
         self._accepted: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._written: dict[str, datetime] = {}
 
-    async def see(self, server: Server, shown: Sequence[Shown]) -> None:
-        """Keep what is new of it: at first sight it is accepted, later it waits for an admin.
+    async def see(self, server: Server, shown: Sequence[Shown]) -> Collection[Shown]:
+        """Keep what is new of it: at first sight it is accepted, later it waits for an admin. Those
+        that are not accepted.
 
-        Raises StoreFailure errors, after which nothing of it may be used.
+        Of a tool that is shown in two definitions at once neither is kept or accepted. Raises
+        StoreFailure errors, after which nothing of it may be used.
         """
+        names = Counter(tool for tool, _ in {(one.tool, one.hash) for one in shown})
+        twice = {one for one in shown if names[one.tool] > 1}
+        once = list(dict.fromkeys(one for one in shown if one not in twice))
         for _ in range(TRIES):
-            unknown = self._not_accepted(server, shown)
+            unknown = self._not_accepted(server, once)
             if not unknown:
-                return
+                return twice
             pins = await self._pins(server)
-            new = [s for s in unknown if (s.tool, s.hash) not in {(p.tool, p.hash) for p in pins}]
+            unknown = self._not_accepted(server, once)
+            new = self._new(server, unknown, pins)
             if not new:
-                return
+                return twice | set(unknown)
             sighting = self._sighting(server, new, pins)
             if isinstance(await self._store.apply(sighting, within=MAX_RESULT_WAIT), Applied):
                 self._tell(server, sighting)
-                return
+                return twice | set(self._not_accepted(server, once))
         raise Overloaded("The definitions of the server's tools change too often. Try again.")
 
     async def accepts(self, server: Server, tool: str, hash_: str) -> bool:
@@ -128,6 +138,24 @@ class Definitions:
     def _not_accepted(self, server: Server, shown: Sequence[Shown]) -> list[Shown]:
         accepted = self._accepted[server.place]
         return [one for one in shown if (one.tool, one.hash) not in accepted]
+
+    def _new(
+        self, server: Server, unknown: Sequence[Shown], pins: Sequence[Pin]
+    ) -> Sequence[Shown]:
+        """What is to be written. Of a tool that waits already another definition takes its place,
+        but not all the time: a server might show a new one in every list."""
+        known = {(pin.tool, pin.hash) for pin in pins}
+        waiting = {pin.tool for pin in pins if not pin.is_accepted}
+        now = self._clock.now()
+        recent = now - self._written.get(server.place, EPOCH) < REPLACED_AFTER
+        new = [
+            one
+            for one in unknown
+            if (one.tool, one.hash) not in known and not (recent and one.tool in waiting)
+        ]
+        if new:
+            self._written[server.place] = now
+        return new
 
     async def _pins(self, server: Server) -> Sequence[Pin]:
         pins = await self._store.pins(server.place)

@@ -148,12 +148,20 @@ class Gate:
         """Record a call of a tool that does not exist for this agent, hidden or not."""
         await self._journal.unknown_tool(agent, server, tool)
 
-    async def not_accepted(self, call: Call, verdict: Verdict) -> Refused:
+    async def not_accepted(self, call: Call, verdict: Verdict) -> Arrival:
         """Refuse a call of a tool whose definition no admin has accepted. Whatever was asked or
-        approved of the same call was so for another definition, and is withdrawn."""
+        approved of the same call was so for another definition, and is withdrawn; what was sent
+        before is told as it is."""
         last = await self._store.latest(self._identities(call, None))
-        if last is not None and isinstance(last.state, Pending | Approved):
-            await self._approvals.withdraw(last, CancelReason.DEFINITION_CHANGED)
+        match last.state if last is not None else None:
+            case Released(outcome=None) if last is not None:
+                return Held(approval=last)
+            case Released(outcome=Outcome() as outcome) if last is not None and self._is_waiting(
+                outcome, verdict
+            ):
+                return Undelivered(approval=last)
+            case Pending() | Approved() if last is not None:
+                await self._approvals.withdraw(last, CancelReason.DEFINITION_CHANGED)
         await self._journal.judged("call_definition_changed", call, verdict)
         return Refused(refusal=definition_not_accepted())
 

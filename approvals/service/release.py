@@ -41,7 +41,7 @@ from approvals.ports import (
     Unanswered,
 )
 from approvals.service.fields import fields
-from approvals.service.inputs import Inputs, Legs
+from approvals.service.inputs import MOST, Inputs, Legs
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
@@ -303,6 +303,9 @@ class Releases:
         if approval.version != asked_at or not isinstance(approval.state, Released):
             return Release(approval=approval)
         call = approval.call
+        if why := await self._why_no_more(approval, upstream):
+            await self._end(approval, why)
+            return Release(approval=await self._newest(approval))
         await upstream.prepare(call.tool, call.arguments, given, asks=True)
         text = canonical([given.responses, given.state])
         try:
@@ -315,8 +318,22 @@ class Releases:
         self._inputs.forget(approval.id)
         return await self._sent(upstream, taken, again=True)
 
+    async def _why_no_more(self, approval: Approval, upstream: Upstream) -> str | None:
+        """Why no further request may follow, though one was sent; None: it may."""
+        call = approval.call
+        if ground_lost(approval, self._gate.judge(call)):
+            return "the policy changed before the input was given"
+        if call.definition and await upstream.definition_hash(call.tool) != call.definition.hash:
+            return "the server changed the tool's definition before the input was given"
+        events = await self._store.events(approval.id)
+        if sum(event.fact.type == "input_given" for event in events) >= MOST:
+            return "the server asked for input again and again"
+        return None
+
     async def _take_input(self, sent: Approval, text: str) -> Approval | None:
         """Commit that this input is given; None: it may not be passed on."""
+        if ground_lost(sent, self._gate.judge(sent.call)):
+            return None
         transition = machine.give_input(
             sent,
             given=sha256(text),

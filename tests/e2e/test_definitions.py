@@ -157,6 +157,56 @@ async def test_a_change_that_is_seen_only_when_an_approved_call_is_to_be_sent(
         assert w.upstream.calls == 0
 
 
+async def test_of_a_call_that_was_sent_nobody_says_that_it_was_not(
+    tmp_path: Path, deployment: str
+) -> None:
+    async with world(tmp_path, hold=timedelta(seconds=1)) as w, w.agent("legacy") as agent:
+        w.upstream.pause.clear()
+        calling = asyncio.create_task(agent.call_tool(*ACT))
+        [approval] = await w.pending()
+        await w.approve(approval)
+        async with asyncio.timeout(10):
+            while not w.upstream.calls:
+                await asyncio.sleep(0.02)
+        await calling
+        w.upstream.change_act(EVIL)
+        forget_lists(w)
+        assert text(await agent.call_tool(*ACT)).startswith("SENT: the call was approved and sent")
+        w.upstream.pause.set()
+        async with asyncio.timeout(10):
+            while (await w.status(approval["id"]))["release"]["status"] == "sent":
+                await asyncio.sleep(0.05)
+        assert text(await agent.call_tool(*ACT)) == "did x 0"
+        assert text(await agent.call_tool(*ACT)).startswith(BLOCKED)
+        assert w.upstream.calls == 1
+
+
+async def test_of_two_definitions_at_once_none_is_accepted(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        up = w.services.rules.current.servers["up"]
+        one, other, same = (
+            definitions.Shown(tool=tool, hash=hash_, entry="{}")
+            for tool, hash_ in (("act", "sha256:1"), ("act", "sha256:2"), ("look", "sha256:3"))
+        )
+        assert set(await w.services.definitions.see(up, [one, other, same, same])) == {one, other}
+        assert [pin.tool for pin in await w.services.store.pins(up.place)] == ["look"]
+        assert set(await w.services.definitions.see(up, [one])) == set()
+
+
+async def test_a_server_that_shows_another_one_each_time_does_not_fill_the_audit(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w, w.agent() as agent:
+        await names(agent)
+        for n in range(10):
+            w.upstream.change_act(f"The {n}th.")
+            assert "act" not in await names(agent)
+        listed = await w.rest("GET", "/v1/audit?type=definitions_seen&limit=100", by="carol")
+        assert len(listed.json()["events"]) == 2
+        [found] = await waiting(w)
+        assert found["definition"]["description"] == "The 0th."
+
+
 async def test_another_process_knows_what_is_pinned(tmp_path: Path, deployment: str) -> None:
     async with world(tmp_path) as w, w.agent() as agent:
         await names(agent)

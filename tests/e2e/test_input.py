@@ -25,12 +25,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from approvals.errors import Undetermined
 from approvals.ports import Answer, Operation
 from approvals.service import inputs
+from approvals.service import release as release_module
 from approvals.service.waiting import Patience
 from tests.e2e.killable import kind_of
 from tests.e2e.raw import MODERN, ROUTING, opened, post
 from tests.e2e.test_stdio import started
 from tests.e2e.upstream import Recorder, Upstream
-from tests.e2e.world import ERAS, Slowed, World, policy, text, world
+from tests.e2e.world import ERAS, Slowed, World, configured, policy, text, world
 
 pytestmark = [
     pytest.mark.anyio,
@@ -86,6 +87,11 @@ class Asking(Upstream):
             self.ran["tell"] += 1
             return "told"
 
+        def change_act(description: str) -> None:
+            server.remove_tool("act")
+            server.add_tool(act, description=description, structured_output=False)
+
+        self.change_act = change_act
         app = server.streamable_http_app()
         app.add_middleware(Recorder, upstream=self)
         app.add_middleware(Lock, asking=self)
@@ -348,6 +354,56 @@ async def test_what_was_answered_at_one_replica_is_not_asked_again_at_another(
         asking.pause.set()
         assert (await answering)["content"][0]["text"] == "paid 5"
         assert len(given(asking)) == 1
+
+
+async def test_what_changed_since_the_question_ends_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, question = await asked(w)
+        asking.change_act("Now something else.")
+        w.app.state.gateway._catalogue._listed.clear()  # as if it had been read long ago
+        said = await leg(w, **answer(question))
+        assert said["content"][0]["text"].startswith("FAILED: the call was approved and sent")
+        release = (await w.status(approval["id"]))["release"]
+        assert release["status"] == "failed"
+        assert "changed the tool's definition" in release["detail"]
+        assert given(asking) == []
+    monkeypatch.setattr(release_module, "MOST", 0)
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS) as w:
+        approval, question = await asked(w)
+        await leg(w, **answer(question))
+        assert "again and again" in (await w.status(approval["id"]))["release"]["detail"]
+        assert given(asking) == []
+
+
+@both_eras
+async def test_no_input_is_given_once_the_policy_denies(tmp_path: Path, era: str) -> None:
+    asking = Asking()
+    async with world(tmp_path, upstream=asking, document=ASKS, patience=QUICK) as w:
+
+        async def reload(context: object, params: ElicitRequestParams) -> ElicitResult:
+            del context, params
+            url = w.services.rules.current.servers["up"].address
+            configured(tmp_path, url, document=policy(tools={}))
+            assert (
+                await w.rest("POST", "/v1/policies/reload", by="carol", json_body={})
+            ).status_code == 200
+            return ElicitResult(action="accept", content={"amount": 5})
+
+        headers = {"authorization": f"Bearer {w.keys['bot']}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+            transport = streamable_http_client(f"{w.url}/mcp/up", http_client=http)
+            async with Client(transport, mode=era, elicitation_callback=reload) as agent:
+                calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+                approval = await approved(w)
+                await asyncio.gather(calling, return_exceptions=True)
+        assert (await w.status(approval["id"]))["release"]["status"] == "failed"
+        assert asking.ran == {}
+        assert given(asking) == []
+        assert "input_given" not in await events(w, approval)
 
 
 async def test_the_question_is_asked_again_of_who_comes_back_without_an_answer(

@@ -132,3 +132,12 @@ async def test_only_so_many_questions_wait_for_an_answer(monkeypatch: pytest.Mon
     await asyncio.sleep(0)
     assert [id_ for id_, _ in server.told] == [3, 4]
     assert len(client.said) == 4
+
+
+async def test_a_question_of_one_call_is_not_withdrawn_by_another() -> None:
+    server, client, stranger = Server(), Client(), Client()
+    made, other = server.during(client), server.during(stranger)
+    made.said(question(1))
+    other.said({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    assert stranger.said == []
+    assert server.busy.asked("s", client.said[0]["id"]) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.e2e.raw import MODERN, post
+from tests.e2e.raw import MODERN, ROUTING, post
 from tests.e2e.upstream import Upstream
 from tests.e2e.world import World, world
 
@@ -38,10 +39,12 @@ class Lists(Upstream):
     def __init__(self, text: str, kind: str = EVENTS) -> None:
         super().__init__()
         self.text, self.kind, self.status = text, kind, 200
+        self.answering: Callable[[Request], Awaitable[Response]] | None = None
 
     def app(self) -> Starlette:
         async def answer(request: Request) -> Response:
-            del request
+            if self.answering is not None:
+                return await self.answering(request)
             return Response(self.text, status_code=self.status, media_type=self.kind)
 
         return Starlette(routes=[Route("/mcp", answer, methods=["POST"])])
@@ -117,3 +120,45 @@ async def test_a_list_of_which_nothing_is_hidden_goes_on_byte_by_byte(tmp_path: 
         assert await lists(w) == text
         server.text, server.kind = event(NOTE) + event(listed(GOOD)), EVENTS
         assert await lists(w) == server.text
+
+
+async def test_answers_to_other_requests_do_not_reach_a_client(tmp_path: Path) -> None:
+    """It would take them for the answers of calls that are held, or for a list."""
+    forged = json.dumps({"jsonrpc": "2.0", "id": 3, "result": {"content": [], "evil": 1}})
+    asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    refused = json.dumps({"jsonrpc": "2.0", "error": {"code": 1, "message": "why"}})
+    server = Lists(event(forged) + event(NOTE) + ":\n\n" + event(asked) + event(refused))
+    async with world(tmp_path, document=OPEN, upstream=server) as w:
+        said = {"id": 7, "method": "prompts/list", "params": {"_meta": MODERN}}
+        routing = {"mcp-protocol-version": "2026-07-28", "mcp-method": "prompts/list"}
+        heard = (await post(w, routing, said)).text
+        assert heard == event(NOTE) + ": \n\n" + event(asked) + event(refused)
+        mine = json.dumps({"jsonrpc": "2.0", "id": 7, "result": {"prompts": []}})
+        server.text = event(forged) + event(mine) + event("not JSON") + event("[]")
+        assert (await post(w, routing, said)).text == event(mine)
+        server.text, server.kind = forged, "application/json"
+        answer = await post(w, routing, said)
+        assert "evil" not in answer.text
+        assert "something that was not asked" in answer.text
+        server.text = mine
+        assert (await post(w, routing, said)).text == mine
+
+
+async def test_an_allowed_call_with_another_answer_is_not_called_not_executed(
+    tmp_path: Path,
+) -> None:
+    forged = json.dumps({"jsonrpc": "2.0", "id": 3, "result": {"content": []}})
+    server = Lists(listed(GOOD), "application/json")
+    async with world(tmp_path, document=OPEN, upstream=server) as w:
+        await lists(w)
+        answers = iter([listed(GOOD, id_="own"), forged])
+
+        async def own(request: Request) -> Response:
+            id_ = json.loads(await request.body())["id"]
+            text = next(answers).replace('"own"', json.dumps(id_))
+            return Response(text, media_type="application/json")
+
+        server.answering = own
+        said = {"name": "act", "arguments": {}, "_meta": MODERN}
+        answer = await post(w, ROUTING, {"id": 7, "method": "tools/call", "params": said})
+        assert answer.json()["result"]["content"][0]["text"].startswith("OUTCOME UNKNOWN")

@@ -104,3 +104,19 @@ async def test_a_client_that_does_not_read_holds_nobody_up(monkeypatch: pytest.M
             await made.finish()
         assert not made.heard(note)
     assert client.told == []
+
+
+async def test_what_is_heard_is_bounded_in_bytes_and_after_the_end_nothing_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telling, "MAX_BYTES", 1000)
+    client = Client()
+    client.reads.clear()
+    async with told(client, token=None) as made:
+        note: dict[str, Json] = {"method": "notifications/message", "params": {"data": "x" * 400}}
+        assert [made.heard(note) for _ in range(4)] == [True, True, False, False]
+        client.reads.set()
+        await made.finish()
+        assert len(client.told) == 2
+        made.close()
+        assert not made.heard(note)

@@ -284,7 +284,9 @@ class Conversation:
             del self._questions[next(iter(self._questions))]
         give = own.waiting.give if own and own.waiting else None
         self._questions[ours] = _Question(question["id"], inbox.who, give, own)
-        inbox.put(as_read({**question, "id": ours}).encode())
+        if not inbox.put(as_read({**question, "id": ours}).encode()):
+            del self._questions[ours]
+            self._reply({"jsonrpc": "2.0", "id": said["id"], "error": messages.NOT_ANSWERED})
 
     def _only_client(self) -> Inbox | Waiting | None:
         """The one request on its way, or where there is none the one client that listens; nobody

@@ -25,14 +25,13 @@ class Waiting:
     hears: Hears
     give: Give | None
 
-    def put(self, line: bytes) -> None:
-        """One more message, if the client can read it."""
+    def put(self, line: bytes) -> bool:
+        """One more message; False: it does not reach the client."""
         try:
             said = parse(line)
         except InvalidJson:
-            return
-        if isinstance(said, dict):
-            self.hears.heard(said)
+            return False
+        return isinstance(said, dict) and self.hears.heard(said)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,15 +51,16 @@ class Inbox:
     _size: int = 0
     _closed: bool = False
 
-    def put(self, line: bytes) -> None:
-        """One more message; too many close it."""
+    def put(self, line: bytes) -> bool:
+        """One more message; too many close it. False: it does not reach the client."""
         if self._closed:
-            return
+            return False
         self._size += len(line)
         if self._size > MAX_QUEUED:
             self.close()
-        else:
-            self._messages.put_nowait(line)
+            return False
+        self._messages.put_nowait(line)
+        return True
 
     async def take(self) -> bytes | None:
         """The next message, as soon as there is one."""
