@@ -87,6 +87,11 @@ class Answer:
     def header(self, name: bytes) -> bytes | None:
         return next((value for key, value in self.headers if key == name), None)
 
+    @property
+    def kind(self) -> bytes:
+        """The media type, in lower case, without parameters; empty where there is none."""
+        return (self.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+
     async def body(self) -> bytes:
         """The whole body. Raises AnswerTooLarge past 16 MiB."""
         parts, size = [], 0

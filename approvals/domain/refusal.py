@@ -95,6 +95,22 @@ def unreadable(approval: Approval) -> Refusal:
     )
 
 
+def out_of_sight(approval: Approval) -> Refusal:
+    """It was held, and how it stands now cannot be read at this moment."""
+    return Refusal(
+        code=Code.OUTCOME_UNKNOWN,
+        rule=approval.rule,
+        approval_id=approval.id,
+        message=(
+            "OUTCOME UNKNOWN: the call was held, and how it stands cannot be read now. It may wait "
+            "for a person, or have run. Send exactly the same call again in a moment: it will "
+            f"not be asked or run twice. ({approval.id})"
+        ),
+        retry_allowed=True,
+        retry_after=5,
+    )
+
+
 def unreachable(approval: Approval, why: str) -> Refusal:
     """Approved, and the server cannot be reached: the approval stays until its use_by."""
     return Refusal(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     Reply = Callable[[Json, Mapping[str, Json]], Awaitable[bool]]
 
 MAX_REPLIES = 100
-PROGRESS = "notifications/progress"
 
 
 class During:
@@ -62,7 +61,7 @@ class During:
             if ours is not None:
                 self._busy.asked(self._where, ours)
                 self._heard({**said, "params": {**params, "requestId": ours}})
-        elif method != PROGRESS or params.get("progressToken") == self._id:
+        elif method != messages.PROGRESS or params.get("progressToken") == self._id:
             self._heard(said)
 
     def over(self) -> None:

@@ -128,7 +128,7 @@ class Gateway:
             await response.error(_status(error), messages.INVALID_REQUEST, str(error))
         except Exception:
             logger.exception("a gateway request failed")
-            text = "The gateway failed; the call was not forwarded."
+            text = "The gateway failed. Of a call it is not known whether it ran."
             await response.error(500, messages.INTERNAL_ERROR, text)
 
     async def _handle(self, scope: Scope, receive: Receive, response: Response) -> None:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from approvals.domain.call import Executor
 from approvals.domain.quorum import Gone
-from approvals.domain.refusal import refusal_of, too_large_to_keep, unreachable, unreadable
+from approvals.domain.refusal import (
+    out_of_sight,
+    refusal_of,
+    too_large_to_keep,
+    unreachable,
+    unreadable,
+)
 from approvals.domain.states import (
     Approval,
     Approved,
@@ -146,20 +152,24 @@ class Hold:
         left: asyncio.Future[None],
     ) -> Ended:
         try:
-            async with asyncio.timeout(within.total_seconds()):
-                return await work
+            return await self._within(approval, work, within)
         except asyncio.CancelledError:
             if left.done() and approval.requirement.on_requester_gone is Gone.CANCEL:
                 self._abandon(approval)
             raise
-        except TimeoutError:
-            ended = await self.outcome(await self._newest(approval))
-            return replace(ended, time_is_over=ended.approval.is_open)
         except SessionLost:
             raise
         except StoreFailure:  # whatever became of it, the same call again finds it
             logger.exception("%s cannot be followed", approval.id, extra=fields(approval))
-            return self._refusal(approval)
+            return Ended(approval=approval, refusal=out_of_sight(approval), known=False)
+
+    async def _within(self, approval: Approval, work: Awaitable[Ended], within: timedelta) -> Ended:
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await work
+        except TimeoutError:
+            ended = await self.outcome(await self._newest(approval))
+            return replace(ended, time_is_over=ended.approval.is_open)
 
     async def outcome(self, approval: Approval) -> Ended:
         """What an approval answers as it stands: a stored result, or a refusal in words."""

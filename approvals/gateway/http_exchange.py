@@ -99,8 +99,7 @@ async def response_in(
 ) -> dict[str, Json] | None:
     """The response to the request with this id; None when the server sent none. `other` is called
     with what comes before it."""
-    kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if kind == b"text/event-stream":
+    if answer.kind == b"text/event-stream":
         async for data in sse.data_of(answer.chunks):
             said = parse(data) if data.strip() else None
             if isinstance(said, dict) and is_response(said, id_):
@@ -108,7 +107,7 @@ async def response_in(
             if isinstance(said, dict):
                 other(said)
         return None
-    return response_to(await answer.body(), id_) if kind == b"application/json" else None
+    return response_to(await answer.body(), id_) if answer.kind == b"application/json" else None
 
 
 async def speaks_without_sessions(pools: Pools, server: HttpServer) -> bool:

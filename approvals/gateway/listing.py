@@ -1,7 +1,7 @@
 """`tools/list` and `server/discover`: what a server shows, less what an agent must not see.
 
 Not seen by anybody: a tool in a definition that no admin has accepted, since agents act by what
-they read (SECURITY.md, 19). A list of which nothing is hidden goes on byte by byte.
+they read (SECURITY.md, 19). A list of which nothing is hidden goes on as it came.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from approvals.service.definitions import Definitions
     from approvals.service.gate import Gate
 
+EVENTS = b"text/event-stream"
 HTTP_OK = 200
 HTTP_ERROR = 400
 WITHIN = 30
@@ -122,7 +123,7 @@ async def _said(answer: Answer, id_: Json) -> tuple[dict[str, Json], list[bytes]
     said: list[bytes] = []
     try:
         async with asyncio.timeout(WITHIN):
-            if not _has_events(answer):
+            if answer.kind != EVENTS:
                 body = await answer.body()
                 return _object(parse(body)), [body]
             async for data in sse.data_of(answer.chunks):
@@ -144,18 +145,12 @@ async def _said(answer: Answer, id_: Json) -> tuple[dict[str, Json], list[bytes]
 def _again(answer: Answer, said: Sequence[bytes]) -> Answer:
     """The answer with these messages and no others: whoever reads events otherwise than we do finds
     nothing else in it."""
-    headers = answer.headers
 
     async def chunks() -> AsyncIterator[bytes]:
         for message in said:
-            yield sse.event(message) if _has_events(answer) else message
+            yield sse.event(message) if answer.kind == EVENTS else message
 
-    return Answer(status=answer.status, headers=headers, chunks=chunks())
-
-
-def _has_events(answer: Answer) -> bool:
-    kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-    return kind == b"text/event-stream"
+    return Answer(status=answer.status, headers=answer.headers, chunks=chunks())
 
 
 def _object(value: Json) -> dict[str, Json]:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from mcp_types import PROTOCOL_VERSION_META_KEY
 
-from approvals.domain.strictjson import Json, as_read, canonical, parse
+from approvals.domain.strictjson import Json, as_read, parse
 from approvals.errors import ApprovalsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from approvals.domain.refused import Refusal
-    from approvals.ports import Give
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -30,6 +29,7 @@ NOT_ANSWERED: Json = {
     "code": INVALID_REQUEST,
     "message": "This call was approved without further input: nobody here may answer.",
 }
+PROGRESS = "notifications/progress"
 META = "mcp-approvals/call"
 JUSTIFICATION = "mcp-approvals/justification"
 
@@ -96,15 +96,6 @@ class Message:
     def is_modern(self) -> bool:
         """Whether it carries its protocol version itself, as the 2026 era does."""
         return isinstance(self.meta.get(PROTOCOL_VERSION_META_KEY), str)
-
-
-async def may_be_given(give: Give, answer: Mapping[str, Json]) -> None:
-    """Commit a client's answer to what a server asks during an approved call.
-
-    Raises BadMessage where it may not be given, and StoreFailure errors.
-    """
-    if not await give(canonical(dict(answer))):
-        raise BadMessage(INVALID_REQUEST, ASKED_BACK, status=409)
 
 
 def read(raw: bytes) -> Message:

@@ -100,9 +100,10 @@ def page_request(cursor: Json, message: Message) -> OwnRequest:
     return OwnRequest("tools/list", "{" + ",".join(inside) + "}")
 
 
-def can_be_asked(message: Message) -> bool:
-    """Whether this client of the 2026 era says that servers may ask it for anything."""
-    return bool(_abilities(message))
+def can_be_asked(message: Message, hears: object = None) -> bool:
+    """Whether a server's question reaches this client: in the 2026 era it says so itself, in the
+    older one somebody hears what the server says meanwhile."""
+    return bool(_abilities(message)) if message.is_modern else hears is not None
 
 
 def _abilities(message: Message) -> dict[str, Json]:

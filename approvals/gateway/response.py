@@ -85,8 +85,7 @@ class Response:
 
     async def pass_on(self, answer: Answer) -> None:
         """The server's answer, chunk by chunk, with its session id sealed."""
-        kind = (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-        chunks = answer.chunks
+        kind, chunks = answer.kind, answer.chunks
         if kind == b"text/event-stream":
             chunks = self._filtered(chunks)
         elif kind == b"application/json":

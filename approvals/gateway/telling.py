@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from approvals.domain.strictjson import Json, Number, as_read
+from approvals.gateway import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ MAX_QUEUED = 1000
 MAX_BYTES = 16 * 1024 * 1024
 READS_WITHIN = 5
 """Seconds that the answer waits for a client to take what was said before it."""
-PROGRESS = "notifications/progress"
 
 
 class Telling:
@@ -46,7 +46,7 @@ class Telling:
 
     def heard(self, said: Mapping[str, Json]) -> bool:
         """See `Hears`."""
-        told = self._after_ours(said) if said.get("method") == PROGRESS else said
+        told = self._after_ours(said) if said.get("method") == messages.PROGRESS else said
         if self._closed or told is None or self._said.full():
             return False
         body = as_read(dict(told)).encode()
@@ -102,7 +102,7 @@ class Telling:
     async def _tell_note(self) -> None:
         self._notes += 1
         params = {"progressToken": self._token, "progress": self._notes, "message": self._note()}
-        note: Json = {"jsonrpc": "2.0", "method": PROGRESS, "params": params}
+        note: Json = {"jsonrpc": "2.0", "method": messages.PROGRESS, "params": params}
         await self._client.tell(as_read(note).encode())
 
 

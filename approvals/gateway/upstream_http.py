@@ -7,6 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp.shared.inbound import (
@@ -17,8 +18,8 @@ from mcp.shared.inbound import (
 )
 
 from approvals.domain.strictjson import Json, as_read, parse
-from approvals.errors import InvalidJson, StoreFailure, Unavailable
-from approvals.gateway import messages
+from approvals.errors import InvalidJson, Unavailable
+from approvals.gateway.answering import pass_answer
 from approvals.gateway.catalogue import FRESH, FRESH_FOR_RELEASE, SessionLost, Silent
 from approvals.gateway.during import During
 from approvals.gateway.http_exchange import (
@@ -28,7 +29,6 @@ from approvals.gateway.http_exchange import (
     request_headers,
     response_in,
 )
-from approvals.gateway.messages import BadMessage
 from approvals.gateway.own import (
     answered,
     call_request,
@@ -120,7 +120,7 @@ class HttpUpstream:
             self._message,
             given=given,
             hears=self._hears is not None,
-            asks=asks and self._asks,
+            asks=asks and can_be_asked(self._message, self._hears),
         )
         headers = self._headers(request.method, await self.tool_headers(tool, arguments))
         self._prepared = _Prepared(request, headers)
@@ -149,13 +149,7 @@ class HttpUpstream:
         question = self._busy.asked(self._where, message.id)
         if question is None:
             return False
-        kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
-        try:
-            await messages.may_be_given(question.give, kept)
-        except (BadMessage, StoreFailure):
-            await self._reply(question.id, {"error": messages.NOT_ANSWERED})
-            raise
-        if not await self._reply(question.id, kept):
+        if not await pass_answer(message, question.give, partial(self._reply, question.id)):
             raise Unavailable("The answer could not be given to the server.")
         return True
 
@@ -200,16 +194,9 @@ class HttpUpstream:
         except Broken as error:
             raise AnswerLost("The connection to the server behind the gateway broke.") from error
 
-    @property
-    def _asks(self) -> bool:
-        """Whether the client of this request can be reached with what the server asks."""
-        if self._message.is_modern:
-            return can_be_asked(self._message)
-        return self._hears is not None
-
     async def _send(self, prepared: _Prepared, give: Give | None) -> SendOutcome:
         request = prepared.request
-        give = give if self._asks else None
+        give = give if can_be_asked(self._message, self._hears) else None
         during = During(
             request.id,
             where=self._where,

@@ -195,7 +195,7 @@ class Definitions:
             else:
                 notices.warning(
                     "%s on %s is not what was accepted; its calls are refused until an admin "
-                    "accepts the change: approvals definitions",
+                    "accepts the change: approvals definitions list",
                     visible(found.tool),
                     server.name,
                 )

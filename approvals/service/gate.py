@@ -153,14 +153,14 @@ class Gate:
         approved of the same call was so for another definition, and is withdrawn; what was sent
         before is told as it is."""
         last = await self._store.latest(self._identities(call, None))
-        match last.state if last is not None else None:
-            case Released(outcome=None) if last is not None:
+        match last:
+            case Approval(state=Released(outcome=None)):
                 return Held(approval=last)
-            case Released(outcome=Outcome() as outcome) if last is not None and self._is_waiting(
+            case Approval(state=Released(outcome=Outcome() as outcome)) if self._is_waiting(
                 outcome, verdict
             ):
                 return Undelivered(approval=last)
-            case Pending() | Approved() if last is not None:
+            case Approval(state=Pending() | Approved()):
                 await self._approvals.withdraw(last, CancelReason.DEFINITION_CHANGED)
         await self._journal.judged("call_definition_changed", call, verdict)
         return Refused(refusal=definition_not_accepted())

@@ -45,7 +45,7 @@ from approvals.service.inputs import MOST, Inputs, Legs
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from approvals.domain.limits import Charge
     from approvals.domain.policy.model import Verdict
@@ -124,12 +124,7 @@ class Releases:
         It raises StoreFailure errors when nothing was sent; the approval then stays approved. None:
         the service is stopping, nothing new is sent.
         """
-        task = self._running.get(approval.id)
-        if task is None and not self._closing:
-            task = asyncio.create_task(self._run(approval, upstream), name=approval.id)
-            self._running[approval.id] = task
-            task.add_done_callback(lambda done: self._ended(approval.id, done))
-        return task
+        return self._once(approval.id, lambda: self._run(approval, upstream))
 
     def running(self, approval_id: str) -> asyncio.Task[Release] | None:
         """The task that sends it at this moment, in this process."""
@@ -145,13 +140,7 @@ class Releases:
         """The task that passes a client's answers on; `asked_at` is the version at which the server
         had asked. It leads to how things stand where somebody else has answered. None: the service
         is stopping."""
-        task = self._running.get(approval.id)
-        if task is None and not self._closing:
-            work = self._give(approval, upstream, given, asked_at)
-            task = asyncio.create_task(work, name=approval.id)
-            self._running[approval.id] = task
-            task.add_done_callback(lambda done: self._ended(approval.id, done))
-        return task
+        return self._once(approval.id, lambda: self._give(approval, upstream, given, asked_at))
 
     async def is_sent_elsewhere(self, agent: str, server: str) -> bool:
         """Whether another process sends an approved call of this agent to this server now."""
@@ -239,6 +228,17 @@ class Releases:
             return None
         answer = await self._store.apply(transition, within=MAX_RESULT_WAIT)
         return transition.after if isinstance(answer, Applied) else None
+
+    def _once(
+        self, approval_id: str, work: Callable[[], Coroutine[Any, Any, Release]]
+    ) -> asyncio.Task[Release] | None:
+        """The one task of an approval in this process."""
+        task = self._running.get(approval_id)
+        if task is None and not self._closing:
+            task = asyncio.create_task(work(), name=approval_id)
+            self._running[approval_id] = task
+            task.add_done_callback(lambda done: self._ended(approval_id, done))
+        return task
 
     async def _run(self, approval: Approval, upstream: Upstream) -> Release:
         with self._tracer.span(Step.RELEASE) as span:
@@ -353,12 +353,14 @@ class Releases:
         await self._written(self._finishing(sent, outcome, None, token=_token(sent)))
 
     async def _end(self, asked: Approval, why: str) -> None:
-        """Nothing more is sent, whether or not an answer that was to be sent is recorded."""
-        outcome = self._outcome(_ended_by(why))
-        for _ in range(TRIES):
-            newest = await self._newest(asked)
-            if not newest.is_open:
-                return
+        """Nothing more is sent here, whether or not an answer that was to be sent is recorded. What
+        another process goes on with is left to it."""
+        newest = await self._newest(asked)
+        mine = isinstance(newest.state, Released) and (
+            newest.state.process == self._liveness.process
+        )
+        if newest.is_open and (newest.version == asked.version or mine):
+            outcome = self._outcome(_ended_by(why))
             await self._written(self._finishing(newest, outcome, None, token=_token(asked)))
 
     async def _ground_lost(self, approval: Approval) -> Release:
@@ -398,7 +400,7 @@ class Releases:
         """Nobody knows whether `sent` was written, so nothing is sent; say so if it was."""
         outcome = self._outcome(NotSent(why="the database did not answer in time"))
         finishing = self._finishing(taken.after, outcome, None, token=_token(taken.after))
-        await _insist(lambda: self._apply(finishing), f"giving back {taken.after.id}")
+        await self._written(finishing)
 
     async def _finish(self, sent: Approval, came: Ending) -> Release:
         """Record the outcome before anybody hears of it, however long the database takes."""

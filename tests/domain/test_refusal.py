@@ -277,6 +277,14 @@ def test_a_result_too_large_to_keep_is_not_an_invitation_to_repeat_the_call() ->
     )
 
 
+def test_of_a_call_that_cannot_be_looked_at_nobody_says_that_it_did_not_run() -> None:
+    said = refusal.out_of_sight(approval())
+    assert (said.code, said.retry_allowed, said.retry_after) == (Code.OUTCOME_UNKNOWN, True, 5)
+    assert said.approval_id == approval().id
+    assert said.message.startswith("OUTCOME UNKNOWN: the call was held, and how it stands cannot")
+    assert "not be asked or run twice" in said.message
+
+
 def test_a_result_that_cannot_be_read_now_can_be_had_by_asking_again() -> None:
     said = refusal.unreadable(released(ReleaseStatus.SUCCEEDED))
     assert said.message.startswith("EXECUTED: the call was approved and ran, and its result cannot")

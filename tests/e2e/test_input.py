@@ -540,6 +540,32 @@ async def test_an_answer_at_another_replica_does_not_reach_a_running_approved_ca
         assert answer.status_code == 202
 
 
+async def test_a_client_that_leaves_while_its_answer_is_recorded_has_given_it(
+    tmp_path: Path,
+) -> None:
+    asking, store = Asking(), Slowed("input_given", before=1)
+    async with world(tmp_path, upstream=asking, document=ASKS, wrap_store=store) as w:
+        session = await opened(w, {"elicitation": {}})
+        call = {"name": "act", "arguments": {"what": "x"}}
+        said = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call}
+        accept = {"accept": "application/json, text/event-stream"}
+        headers = {"authorization": f"Bearer {w.keys['bot']}", **accept, **session}
+        approving = asyncio.create_task(approved(w))
+        async with w.http.stream("POST", f"{w.url}/mcp/up", json=said, headers=headers) as stream:
+            lines = stream.aiter_lines()
+            question: dict[str, Any] = {}
+            while question.get("method") != "elicitation/create":
+                line = await anext(lines)
+                question = json.loads(line[6:]) if line.startswith("data: ") else {}
+            result = {"action": "accept", "content": {"amount": 9}}
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await post(w, session, {"id": question["id"], "result": result})
+            rest = [line async for line in lines if line.startswith("data: ")]
+        assert json.loads(rest[-1][6:])["result"]["content"][0]["text"] == "paid 9"
+        assert (await events(w, await approving)).count("input_given") == 1
+
+
 async def test_in_the_older_era_only_the_question_that_was_asked_is_answered_once(
     tmp_path: Path,
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from approvals.domain.strictjson import Json
 from approvals.gateway import during, messages, sessions
-from approvals.gateway.during import PROGRESS, During
+from approvals.gateway.during import During
 from approvals.gateway.sessions import Busy
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +56,7 @@ class Server:
 
 
 def progress(token: str) -> dict[str, Json]:
-    return {"method": PROGRESS, "params": {"progressToken": token, "progress": 1}}
+    return {"method": messages.PROGRESS, "params": {"progressToken": token, "progress": 1}}
 
 
 def question(id_: Json = 7, method: str = "elicitation/create") -> dict[str, Json]:

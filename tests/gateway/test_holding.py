@@ -13,9 +13,11 @@ import pytest
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
+from approvals.domain.states import Approval
+from approvals.errors import Unavailable
 from tests.e2e.test_hostile_input import META, mcp
 from tests.e2e.upstream import Upstream
-from tests.e2e.world import ADMIN, World, policy, text, world
+from tests.e2e.world import ADMIN, Slowed, World, policy, text, world
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -171,3 +173,35 @@ async def test_a_person_who_watches_does_not_keep_a_call_whose_client_left(tmp_p
             await asyncio.sleep(0.3)
             calling.cancel()
         assert (await watching).json()["status"] == "cancelled"
+
+
+class Blind(Slowed):
+    """The real store, which cannot be read once it is `blind`."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.blind = False
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        if self.blind:
+            raise Unavailable("The database does not answer.")
+        found: Approval | None = await self._store.approval(approval_id)
+        return found
+
+
+async def test_of_a_held_call_that_cannot_be_read_nobody_says_that_it_did_not_run(
+    tmp_path: Path,
+) -> None:
+    """It may have been approved and sent since it was read."""
+    store = Blind()
+    async with (
+        world(tmp_path, wrap_store=store, hold=timedelta(seconds=1)) as w,
+        w.agent("legacy") as agent,
+    ):
+        calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
+        await w.pending()
+        store.blind = True
+        said = text(await calling)
+        assert said.startswith("OUTCOME UNKNOWN: the call was held, and how it stands cannot be")
+        store.blind = False
+        assert text(await agent.call_tool("act", {"what": "x"})).startswith("NOT EXECUTED YET")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from approvals.domain.strictjson import Json, parse
-from approvals.gateway import telling
+from approvals.gateway import messages, telling
 from approvals.gateway.telling import Telling
 from approvals.outbound import Answer
 
@@ -36,7 +36,7 @@ class Client:
 
     @property
     def progress(self) -> list[tuple[Any, Any]]:
-        params = [m["params"] for m in self.told if m["method"] == telling.PROGRESS]
+        params = [m["params"] for m in self.told if m["method"] == messages.PROGRESS]
         return [(p["progress"], p.get("total")) for p in params]
 
 
@@ -50,7 +50,7 @@ async def told(client: Client, *, token: Json = "t", every: float = 60) -> Async
 
 
 def progress(text: str) -> dict[str, Json]:
-    said = parse(f'{{"method":"{telling.PROGRESS}","params":{text}}}'.encode())
+    said = parse(f'{{"method":"{messages.PROGRESS}","params":{text}}}'.encode())
     assert isinstance(said, dict)
     return said
 

@@ -12,11 +12,12 @@ import secrets
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from approvals.domain.strictjson import Json, as_read, canonical
-from approvals.errors import StoreFailure
 from approvals.gateway import messages
+from approvals.gateway.answering import pass_answer
 from approvals.gateway.messages import BadMessage
 from approvals.gateway.stdio.inbox import Asked, Inbox, Waiting, Who
 from approvals.gateway.stdio.lines import exactly, read, renamed, subscription_of
@@ -175,14 +176,12 @@ class Conversation:
         if asked is None or asked.who != who:
             return False
         del self._questions[str(message.id)]
-        kept = {k: message.body[k] for k in ("result", "error") if k in message.body}
-        try:
-            if asked.give is not None:
-                await messages.may_be_given(asked.give, kept)
-        except (BadMessage, StoreFailure):
-            await self.tell({"jsonrpc": "2.0", "id": asked.id, "error": messages.NOT_ANSWERED})
-            raise
-        await self.tell({"jsonrpc": "2.0", "id": asked.id, **kept})
+        await pass_answer(message, asked.give, partial(self._answer, asked.id))
+        return True
+
+    async def _answer(self, id_: Json, said: Mapping[str, Json]) -> bool:
+        """Answer the server's question. Raises Ended."""
+        await self.tell({"jsonrpc": "2.0", "id": id_, **said})
         return True
 
     def listen(self, who: Who) -> Inbox:

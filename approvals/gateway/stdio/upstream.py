@@ -137,16 +137,9 @@ class StdioUpstream:
             self._message,
             given=given,
             hears=self._hears is not None,
-            asks=asks and self._asks,
+            asks=asks and can_be_asked(self._message, self._hears),
         )
         self._prepared = conversation, request
-
-    @property
-    def _asks(self) -> bool:
-        """Whether the client of this request can be reached with what the server asks."""
-        if self._message.is_modern:
-            return can_be_asked(self._message)
-        return self._hears is not None
 
     async def send(self, give: Give | None) -> SendOutcome:
         if self._prepared is None:
@@ -170,7 +163,8 @@ class StdioUpstream:
             return Unanswered(why="the server's process ended")
         except InvalidJson:
             return Unanswered(why="the answer could not be read")
-        return answered(response or {}, asks=self._asks and give is not None)
+        asks = give is not None and can_be_asked(self._message, self._hears)
+        return answered(response or {}, asks=asks)
 
     def _waiting(self, give: Give | None) -> Waiting | None:
         if self._hears is None:
