@@ -15,16 +15,17 @@ from approvals.domain.rulebook import CommandServer
 from approvals.gateway.messages import read
 from approvals.gateway.own import OwnRequest
 from approvals.gateway.stdio.conversation import Conversation
-from approvals.gateway.stdio.inbox import MAX_QUEUED, Who
+from approvals.gateway.stdio.inbox import MAX_QUEUED, Waiting, Who
 from approvals.gateway.stdio.process import Process
 from tests.e2e.raw import opened, post
 from tests.e2e.test_stdio import SERVER, TOOLS, approved, asking, lines, started
 from tests.e2e.world import World, configured, policy, text, world
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from approvals.domain.policy.model import Policy
+    from approvals.domain.strictjson import Json
 
 pytestmark = pytest.mark.anyio
 ASKED: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}}
@@ -99,6 +100,34 @@ async def test_a_client_that_takes_nothing_is_given_up_at_its_bound(
     while (line := await inbox.take()) is not None:
         size += len(line)
     assert size <= MAX_QUEUED
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_a_question_during_an_approved_call_is_refused_where_nobody_hears_it(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch, hears: bool
+) -> None:
+    written: list[bytes] = []
+
+    async def write(line: bytes) -> None:
+        written.append(line)
+
+    class Client:
+        def heard(self, said: Mapping[str, Json]) -> bool:
+            return hears and said["method"] == "elicitation/create"
+
+    async def give(text: str) -> bool:
+        return bool(text)
+
+    monkeypatch.setattr(conversation, "_write", write)
+    who = Who(agent="bot", session="s")
+    waiting = Waiting(who=who, hears=Client(), give=give)
+    own = asyncio.create_task(conversation.own(OwnRequest("tools/call", "{}"), waiting))
+    await asyncio.sleep(0.05)
+    conversation.heard(b'{"jsonrpc":"2.0","id":9,"method":"elicitation/create","params":{}}')
+    await asyncio.sleep(0.05)
+    refused = [line for line in written if b'"id":9' in line and b"nobody here may answer" in line]
+    assert len(refused) == (0 if hears else 1)
+    own.cancel()
 
 
 async def test_a_start_goes_on_when_the_request_that_needed_it_has_gone(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from approvals.gateway.waits import Wait
+from approvals.outbound import Answer
 from approvals.service.waiting import Patience
 from tests.e2e.raw import MODERN, ROUTING, call, opened, post
 from tests.e2e.world import ERAS, Broken, Slowed, World, text, world
@@ -221,3 +223,31 @@ async def called(
     answer = await w.rest("POST", "/mcp/up", by=by, json_body=body, headers=headers)
     said: dict[str, Any] = answer.json()
     return said
+
+
+async def test_who_has_left_hears_nothing_any_more(tmp_path: Path) -> None:
+    """What a server asks then is refused at once, and not kept for nobody."""
+
+    class Client:
+        async def tell(self, message: bytes) -> None:
+            del message
+
+        async def pass_on(self, answer: Answer) -> None:
+            del answer
+
+    async with world(tmp_path) as w:
+        parked = await w.parked()
+        approval = await w.services.store.approval(parked["id"])
+        assert approval is not None
+        waits = w.app.state.gateway._relay._calls._waits
+        wait = Wait(within=timedelta(seconds=1), streams=True)
+        heard: list[Any] = []
+
+        async def leave() -> None:
+            async with waits.telling(wait, approval, Client()) as telling:
+                heard.append(telling.heard)
+                assert telling.heard({"method": "notifications/message"})
+                raise asyncio.CancelledError
+
+        await asyncio.gather(leave(), return_exceptions=True)
+        assert not heard[0]({"method": "notifications/message"})
