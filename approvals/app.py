@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -51,12 +52,15 @@ from approvals.service.journal import Journal
 from approvals.service.keyring import MIN_SECRET, Keyring
 from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
+from approvals.service.news import News
 from approvals.service.overview import Overview
 from approvals.service.release import Releases
 from approvals.service.restore import Restore
 from approvals.service.retention import Retention
+from approvals.service.reveal import Reveals
 from approvals.service.rules import Rules
 from approvals.service.services import Services
+from approvals.service.sign_in import SignIn
 from approvals.service.waiting import Patience, Waiting
 from approvals.signals.polling import Polling
 from approvals.signals.redis import RedisSignals
@@ -64,6 +68,8 @@ from approvals.storage.clock import elapsed
 from approvals.storage.opening import opened
 from approvals.telemetry.meter import PrometheusMeter
 from approvals.telemetry.spans import OpenTelemetryTracer
+from approvals.web.routes import routes
+from approvals.wire import Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -151,7 +157,7 @@ def _rules(settings: Settings, starting_person: str | None) -> Rules:
         rulebook = load(settings.config, starting_person=starting_person)
         if rulebook.missing:
             raise ConfigurationInvalid(str(settings.config), rulebook.missing)
-        return rulebook
+        return replace(rulebook, pages=settings.pages)
 
     return Rules(read(), read)
 
@@ -167,13 +173,20 @@ def _services(
     meter: Meter,
     tracer: Tracer,
 ) -> Services:
-    clock, ids, waiting = database.clock, RandomIds(), Waiting(store)
-    hints = _hints(settings.redis_url, waiting, keyring)
+    clock, ids, waiting, news = database.clock, RandomIds(), Waiting(store), News()
+    hints = _hints(settings.redis_url, waiting, news, keyring)
     process = _process()
-    approvals = Approvals(
-        store=store, rules=rules, clock=clock, ids=ids, signals=hints, tracer=tracer
-    )
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
+    reveals = Reveals(journal=journal, keyring=keyring, rules=rules)
+    approvals = Approvals(
+        store=store,
+        rules=rules,
+        clock=clock,
+        ids=ids,
+        signals=hints,
+        tracer=tracer,
+        reveals=reveals,
+    )
     gate = Gate(
         store=store,
         approvals=approvals,
@@ -217,7 +230,10 @@ def _services(
         approvals=approvals,
         gate=gate,
         waiting=waiting,
+        news=news,
         hints=hints,
+        sign_in=SignIn(sessions=database.store.sessions, journal=journal, rules=rules),
+        reveals=reveals,
         releases=releases,
         caller=caller,
         freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
@@ -246,14 +262,21 @@ def _services(
     )
 
 
-def _hints(url: str | None, waiting: Waiting, keyring: Keyring) -> Hints:
+def _hints(url: str | None, waiting: Waiting, news: News, keyring: Keyring) -> Hints:
     """Between replicas over Redis, where there is one; the name of the channel is theirs alone."""
+
+    def heard(approval_id: str, version: int) -> None:
+        waiting.changed(approval_id, version)
+        news.changed(approval_id, version)
+
+    async def resync() -> None:
+        news.reset()
+        await waiting.poll()
+
     if url is None:
-        return Polling(waiting.changed)
+        return Polling(heard)
     name = keyring.hash("hints", "channel").replace(":", "")[:24]
-    hints = RedisSignals(
-        url, channel=f"approvals:{name}", heard=waiting.changed, resync=waiting.poll
-    )
+    hints = RedisSignals(url, channel=f"approvals:{name}", heard=heard, resync=resync)
     hints.start()
     return hints
 
@@ -369,6 +392,8 @@ def create_app(
     )
     app.openapi = openapi  # type: ignore[method-assign]
     app.router.routes.extend(operation.route() for operation in OPERATIONS)
+    app.state.place = Place(settings.public_url)
+    app.router.routes.extend(routes())
     app.router.routes.append(Route("/errors/{code}", error_page))
     app.router.routes.append(Route("/mcp/{server}", _McpEndpoint()))
     if settings.on_loopback:
@@ -428,7 +453,11 @@ async def after_restore(settings: Settings) -> Restored:
     service runs on it."""
     async with opened(settings.database_url) as database:
         restore = Restore(
-            store=database.store, clock=database.clock, ids=RandomIds(), stream=_process()
+            store=database.store,
+            sessions=database.store.sessions,
+            clock=database.clock,
+            ids=RandomIds(),
+            stream=_process(),
         )
         return await restore.end_all(user=getpass.getuser())
 

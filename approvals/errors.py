@@ -193,6 +193,12 @@ class TooManyPending(TooMuch):
     code = "too_many_pending"
 
 
+class TooManyTries(TooMuch):
+    """Signing in failed too often from one address; wait a moment."""
+
+    code = "too_many_tries"
+
+
 class RateLimited(TooMuch):
     """A limit of the policy is reached in its window."""
 

@@ -260,6 +260,14 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SessionRecord:
+    """A signed-in person, as it is kept."""
+
+    person: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Process:
     """One running service on this database, and the configuration it has loaded."""
 
@@ -538,6 +546,35 @@ class KeyStore(Protocol):
 
     async def set_starting_person(self, name: str, *, at: datetime) -> None:
         """Keep the starting person."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Sign-in links and the sessions they begin. Only hashes are kept of either; times are the
+    database's."""
+
+    async def add_link(self, sha256: str, *, person: str, lasts: timedelta) -> datetime:
+        """Keep a link that works once and for so long; when it ends. What ended a day ago is
+        dropped."""
+        ...
+
+    async def sign_in(self, link: str, *, session: str, lasts: timedelta) -> SessionRecord | None:
+        """Use the link with this hash up and begin a session of this hash, in one write.
+
+        None: there is no such link, it was used by another session, or its time is over.
+        """
+        ...
+
+    async def session(self, sha256: str) -> SessionRecord | None:
+        """The session with this hash, unless it was ended or its time is over."""
+        ...
+
+    async def end_session(self, sha256: str) -> bool:
+        """Whether there was such a session that had not been ended before."""
+        ...
+
+    async def forget(self) -> None:
+        """No link and no session works any more."""
         ...
 
 

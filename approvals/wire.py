@@ -1,9 +1,11 @@
-"""The few HTTP matters that the REST API and the gateway share."""
+"""The few HTTP matters that the REST API, the web pages and the gateway share."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals import errors
 from approvals.errors import BodyTooLarge, InvalidInput, Unauthenticated
 
 if TYPE_CHECKING:
@@ -17,6 +19,47 @@ MAX_BODY = 2 * 1024 * 1024
 JSON = b"application/json"
 
 
+STATUS: dict[type[errors.ApprovalsError], int] = {
+    errors.InvalidInput: 422,
+    errors.InvalidJson: 400,
+    errors.BodyTooLarge: 413,
+    errors.NotFound: 404,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.Settled: 409,
+    errors.DigestMismatch: 409,
+    errors.Unreleasable: 409,
+    errors.CallsFrozen: 409,
+    errors.TooMuch: 429,
+    errors.ConfigurationInvalid: 422,
+    errors.IllegalTransition: 409,
+    errors.Overloaded: 503,
+    errors.Unavailable: 503,
+    errors.Undetermined: 503,
+    errors.StoreFailure: 503,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How the pages are reached; a cookie of an https page is never sent without TLS."""
+
+    public_url: str | None
+
+    @property
+    def is_secure(self) -> bool:
+        return self.public_url is not None and self.public_url.startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        return "__Host-approvals" if self.is_secure else "approvals"
+
+
+def status_of(error: errors.ApprovalsError) -> int:
+    """The HTTP status of an error: the nearest class in its family says it."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of this (lower-case) name."""
     return next((value for key, value in scope["headers"] if key == name), None)
@@ -26,6 +69,15 @@ def text_header(scope: Scope, name: bytes) -> str | None:
     """The header as text without blanks at its ends; bytes outside ASCII stay distinguishable."""
     value = header(scope, name)
     return None if value is None else value.decode("latin-1").strip(" \t")
+
+
+def cookie(scope: Scope, name: str) -> str | None:
+    """The first cookie of this name."""
+    for pair in (text_header(scope, b"cookie") or "").split(";"):
+        key, found, value = pair.strip(" ").partition("=")
+        if found and key == name:
+            return value
+    return None
 
 
 def bearer(scope: Scope) -> str:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    model_validator,
+)
 
 from approvals.domain.strictjson import parse
 from approvals.errors import InvalidInput
@@ -13,7 +21,7 @@ from approvals.wire import read_body
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-M = TypeVar("M", bound="Body")
+M = TypeVar("M", bound=BaseModel)
 
 
 def _without_nul(text: str) -> str:
@@ -103,6 +111,31 @@ class Explain(Body):
     """The approval whose call is judged again, as of now."""
 
     approval_id: Annotated[Text, Field(max_length=100)]
+
+
+class OneDecision(Body):
+    """An approval has the digest that was read; a denial may go without."""
+
+    approval_id: Annotated[Text, Field(max_length=100)]
+    decision: Literal["approve", "deny"]
+    digest: Annotated[str, Field(max_length=200)] | None = None
+    reason: Annotated[Text, Field(max_length=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _has_digest(self) -> Self:
+        if self.decision == "approve" and self.digest is None:
+            raise ValueError("an approval needs the digest of what was read")
+        return self
+
+
+class Decisions(RootModel[Annotated[list[OneDecision], Field(min_length=1, max_length=100)]]):
+    """A list of answers."""
+
+
+class NewSignInLink(Body):
+    """Whose link it is; oneself, if it does not say."""
+
+    person: Annotated[Text, Field(max_length=200)] | None = None
 
 
 class Nothing(Body):

@@ -9,13 +9,16 @@ from approvals import __version__
 from approvals.api import (
     approvals,
     audit,
+    batch,
     definitions,
     freezes,
     health,
     keys,
     metrics,
     policies,
+    reading,
     releases,
+    sign_in,
     steering,
 )
 from approvals.api.routes import JSON
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
 
 OPERATIONS = (
     *approvals.OPERATIONS,
+    *reading.OPERATIONS,
+    *batch.OPERATIONS,
     *steering.OPERATIONS,
     *releases.OPERATIONS,
     *freezes.OPERATIONS,
     *definitions.OPERATIONS,
     *policies.OPERATIONS,
     *keys.OPERATIONS,
+    *sign_in.OPERATIONS,
     *audit.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,

@@ -9,35 +9,16 @@ from starlette.responses import HTMLResponse, Response
 
 from approvals import errors
 from approvals.domain.strictjson import canonical
+from approvals.wire import status_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-STATUS: dict[type[errors.ApprovalsError], int] = {
-    errors.InvalidInput: 422,
-    errors.InvalidJson: 400,
-    errors.BodyTooLarge: 413,
-    errors.NotFound: 404,
-    errors.Unauthenticated: 401,
-    errors.Forbidden: 403,
-    errors.Settled: 409,
-    errors.DigestMismatch: 409,
-    errors.Unreleasable: 409,
-    errors.CallsFrozen: 409,
-    errors.TooMuch: 429,
-    errors.ConfigurationInvalid: 422,
-    errors.IllegalTransition: 409,
-    errors.Overloaded: 503,
-    errors.Unavailable: 503,
-    errors.Undetermined: 503,
-    errors.StoreFailure: 503,
-}
-
 
 def problem(error: errors.ApprovalsError) -> Response:
-    """The response for an error: the nearest class in its family gives the status."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    """The response for an error."""
+    status = status_of(error)
     headers = {}
     if status == 401:  # noqa: PLR2004
         headers["www-authenticate"] = "Bearer"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from approvals.domain.card import card
 from approvals.domain.definitions import changes
+from approvals.domain.offer import offer
 from approvals.domain.redact import redacted
 from approvals.domain.rights import why_not
 from approvals.domain.states import (
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from approvals.domain.audit import Finding, StoredEvent
+    from approvals.domain.chain import Event
     from approvals.domain.definitions import Change
     from approvals.domain.directory import Directory
     from approvals.domain.freeze import Freeze
@@ -76,6 +79,53 @@ def approval_resource(
         "use_by": _time(approved.use_by if approved else None),
         "release": _release(approval),
         "links": {"self": f"/v1/approvals/{approval.id}"},
+    }
+
+
+def card_resource(
+    approval: Approval, *, viewer: PersonPrincipal, directory: Directory, now: datetime
+) -> dict[str, object]:
+    """The card, with the digest that a decision on it names, and what may be offered."""
+    shown = card(approval, directory=directory, now=now)
+    may = offer(approval, person=viewer.name, assurance=viewer.assurance, directory=directory)
+    return {
+        "id": approval.id,
+        "version": approval.version,
+        "status": str(approval.status),
+        "digest": approval.digest,
+        "question": shown.question,
+        "level": str(approval.risk.level),
+        "risk": shown.risk,
+        "facts": [{"name": name, "value": value} for name, value in shown.facts],
+        "arguments": [
+            {"name": line.name, "value": line.value, "flags": list(line.flags)}
+            for line in shown.arguments
+        ],
+        "complete": shown.complete,
+        "notes": list(shown.notes),
+        "outcome": shown.outcome,
+        "deadline": shown.deadline,
+        "confirm": shown.confirm,
+        "offer": {
+            "approve": may.approve and shown.complete,
+            "deny": may.deny,
+            "why_not": may.why_not,
+        },
+    }
+
+
+def history_resource(event: Event) -> dict[str, object]:
+    """An event of one approval, as it is hashed."""
+    return {
+        "seq": event.seq,
+        "id": event.fact.id,
+        "type": event.fact.type,
+        "actor": event.fact.actor,
+        "at": event.fact.at.isoformat(),
+        "detail": dict(event.fact.detail),
+        "previous": event.previous,
+        "protected": event.protected,
+        "hash": event.hash,
     }
 
 

@@ -18,7 +18,7 @@ from approvals.api.problems import problem
 from approvals.domain.strictjson import Number, Written, canonical
 from approvals.errors import ApprovalsError, Forbidden
 from approvals.service.identity import AgentPrincipal, PersonPrincipal
-from approvals.wire import bearer
+from approvals.wire import Place, bearer, cookie, header
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -76,7 +76,14 @@ def services(request: Request) -> Services:
 
 
 async def principal(request: Request) -> Principal:
-    """Who asks, by bearer key. Raises Unauthenticated."""
+    """Who asks: by bearer key, or, to read only, by the session of a browser.
+
+    Raises Unauthenticated.
+    """
+    if request.method == "GET" and header(request.scope, b"authorization") is None:
+        place = cast("Place", request.app.state.place)
+        if session := cookie(request.scope, place.cookie):
+            return await services(request).sign_in.person(session)
     return await services(request).identity.principal(bearer(request.scope))
 
 

@@ -125,6 +125,26 @@ def cancel(id_: Id, url: Url = None, key: Key = None) -> None:
 
 
 @app.command()
+def watch(url: Url = None, key: Key = None) -> None:
+    """See calls as they come, and answer each with a key."""
+    from approvals.cli.watch import watch as run
+
+    run(url=url, key=key)
+
+
+@app.command()
+def login(
+    person: Annotated[str | None, typer.Option(help="For this person; an admin may.")] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Print a link that signs in to the web pages, once."""
+    from approvals.cli.login import login as run
+
+    run(person=person, url=url, key=key)
+
+
+@app.command()
 def freeze(
     reason: Annotated[str | None, typer.Option(help="Why; agents and people are told.")] = None,
     server: Annotated[str | None, typer.Option(help="Only calls to this server.")] = None,

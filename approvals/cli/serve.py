@@ -21,11 +21,12 @@ from approvals.errors import ConfigurationInvalid, Unauthenticated
 from approvals.protocol import BoundedHttp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from fastapi import FastAPI
 
     from approvals.config.settings import Settings
+    from approvals.domain.rulebook import Rulebook
     from approvals.service.services import Services
 
 NOBODY = "none yet: approvals keys create --first-admin"
@@ -137,25 +138,38 @@ class _Server(uvicorn.Server):
 
     async def _announce(self, url: str) -> None:
         services: Services = self._app.state.services
-        rulebook = services.rules.current
-        directory = rulebook.directory
-        key = await _starting_key(services)
-        write_state(url, key)
-        for line in (
-            f"approvals listens at {url}",
-            f"  database  {self._settings.database_name}",
-            f"  config    {self._settings.config or 'none'}",
-            f"  servers   {', '.join(rulebook.servers) or 'none'}",
-            f"  people    {', '.join(directory.people) or NOBODY}",
-        ):
+        starting = await services.identity.starting_person()
+        write_state(url, await _starting_key(services, starting))
+        for line in _said(self._settings, services.rules.current, url):
             typer.echo(line)
-        if directory.solo:
-            typer.echo("  solo mode: one person exists, so the owner of an agent decides as well")
+        if starting is not None:
+            link, _ = await services.sign_in.first_link(starting)
+            base = self._settings.public_url or url
+            typer.echo(f"  sign in   {base}/login?link={link}  (works once, 15 minutes)")
 
 
-async def _starting_key(services: Services) -> str | None:
+def _said(settings: Settings, book: Rulebook, url: str) -> Iterator[str]:
+    people = book.directory.people
+    yield f"approvals listens at {url}"
+    yield f"  database  {settings.database_name}"
+    yield f"  config    {settings.config or 'none: every server is asked about, tool by tool'}"
+    yield f"  servers   {', '.join(book.servers) or 'none in a file'}"
+    yield f"  policy    {_policies(book)}"
+    yield f"  people    {', '.join(people) or NOBODY}"
+    if book.directory.solo:
+        [you] = people.values()
+        yield f"  you       {you.name}: {', '.join(sorted(you.roles))}"
+        yield "  solo mode: one person exists, so the owner of an agent decides as well"
+
+
+def _policies(book: Rulebook) -> str:
+    """The built-in `ask` is what servers without a policy have, and what `wrap` uses."""
+    named = [f"{name}: {server.policy.name}" for name, server in book.servers.items()]
+    return ", ".join(named) or "ask (built in): what only reads runs, the rest needs you"
+
+
+async def _starting_key(services: Services, starting: str | None) -> str | None:
     """The starting user's key, the one of the last start where it still works."""
-    starting = await services.identity.starting_person()
     if starting is None:
         return None
     known = read_state().get("key")

@@ -33,6 +33,7 @@ class Client:
     """One server and one key. Numbers come as text where a float would change them."""
 
     def __init__(self, url: str, key: str) -> None:
+        self.url = url.rstrip("/")
         self._http = httpx2.Client(
             base_url=url,
             headers={"authorization": f"Bearer {key}"},
@@ -59,6 +60,30 @@ class Client:
     def approval(self, approval_id: str, *, wait: int = 0) -> dict[str, Any]:
         """One approval; waits up to `wait` seconds (at most 55) until it is decided."""
         return self._call("GET", f"/v1/approvals/{approval_id}", query={"wait": str(wait)})
+
+    def card(self, approval_id: str) -> dict[str, Any]:
+        """What a person sees of a call, in safe text, and what the key's owner may answer."""
+        return self._call("GET", f"/v1/approvals/{approval_id}/card")
+
+    def hints(self) -> Iterator[None]:
+        """One None whenever something may have changed; ends when the service does.
+
+        Raises Unreachable when it cannot be listened to.
+        """
+        try:
+            with self._http.stream("GET", "/v1/events", timeout=TIMEOUT) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _error(response)
+                for line in response.iter_lines():
+                    if line.startswith("event:"):
+                        yield None
+        except httpx2.HTTPError as error:
+            raise Unreachable(f"No approvals service answers at {self.url}.") from error
+
+    def sign_in_link(self, person: str | None = None) -> dict[str, Any]:
+        """A link that signs in once: for the key's owner, or by an admin for somebody else."""
+        return self._call("POST", "/v1/sign-in-links", body={"person": person})
 
     def approve(self, approval_id: str, digest: str, reason: str | None = None) -> dict[str, Any]:
         """Approve exactly what `digest` names."""
@@ -119,7 +144,7 @@ class Client:
                     raise _error(response)
                 yield from response.iter_bytes()
         except httpx2.HTTPError as error:
-            raise Unreachable(f"The export from {self._http.base_url} broke off.") from error
+            raise Unreachable(f"The export from {self.url} broke off.") from error
 
     def create_key(
         self, *, person: str | None = None, agent: str | None = None, label: str = ""
@@ -151,7 +176,7 @@ class Client:
                 method, path, params=dict(query or {}), json=body, timeout=timeout
             )
         except httpx2.HTTPError as error:
-            raise Unreachable(f"No approvals service answers at {self._http.base_url}.") from error
+            raise Unreachable(f"No approvals service answers at {self.url}.") from error
         if response.is_success:
             return _read(response)
         raise _error(response)

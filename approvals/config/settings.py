@@ -48,6 +48,14 @@ class Settings:
         return self.host in _LOOPBACK
 
     @property
+    def pages(self) -> str:
+        """Where people reach the pages, as far as that is known; empty if it is not."""
+        if self.public_url is not None or not self.on_loopback:
+            return self.public_url or ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}" if self.port else ""
+
+    @property
     def on_sqlite(self) -> bool:
         """Whether the database is a file that one process serves."""
         return self.database_url.startswith("sqlite:///")

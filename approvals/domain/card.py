@@ -68,8 +68,13 @@ class Card:
     complete: bool = True
 
 
-def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
-    """The card of `approval` as it stands at `now`, its times in the time zone of `now`."""
+def card(
+    approval: Approval, *, directory: Directory, now: datetime, revealed: bool = False
+) -> Card:
+    """The card of `approval` as it stands at `now`, its times in the time zone of `now`.
+
+    `revealed`: also what is hidden elsewhere, for the one person who has asked to see it.
+    """
     call = approval.call
     summary = approval.summary
     return Card(
@@ -82,13 +87,13 @@ def card(approval: Approval, *, directory: Directory, now: datetime) -> Card:
             ("Needs", needs(approval, directory)),
             ("So far", so_far(approval)),
         ),
-        arguments=_lines(approval),
-        notes=tuple(_notes(approval, directory, now)),
+        arguments=_lines(approval, revealed=revealed),
+        notes=tuple(_notes(approval, directory, now, revealed=revealed)),
         outcome=outcome_line(approval, now),
         deadline=deadline_line(approval, now),
         confirm=_confirm(approval),
         lock_screen=_lock_screen(approval, now),
-        complete=not approval.hidden and approval.erased is None,
+        complete=(revealed or not approval.hidden) and approval.erased is None,
     )
 
 
@@ -198,10 +203,10 @@ _RAN = {
 }
 
 
-def _lines(approval: Approval) -> tuple[ArgumentLine, ...]:
-    arguments = approval.shown_arguments
+def _lines(approval: Approval, *, revealed: bool) -> tuple[ArgumentLine, ...]:
+    arguments = approval.call.shown_arguments if revealed else approval.shown_arguments
     folded = Counter(name.casefold() for name in arguments)
-    hiding = {steps(pointer)[0] for pointer in approval.hidden}
+    hiding = set() if revealed else {steps(pointer)[0] for pointer in approval.hidden}
     return tuple(
         _line(
             name,
@@ -231,13 +236,13 @@ def value_flags(shown: str) -> list[str]:
     return found
 
 
-def _notes(approval: Approval, directory: Directory, now: datetime) -> list[str]:
+def _notes(approval: Approval, directory: Directory, now: datetime, *, revealed: bool) -> list[str]:
     notes = []
     if approval.earlier_run:
         notes.append(_earlier(approval.earlier_run, now))
     if approval.erased is not None:
         notes.append("The arguments are no longer kept.")
-    elif approval.hidden:
+    elif approval.hidden and not revealed:
         notes.append("Some values are hidden here, so this call cannot be approved here.")
     notes.append(f"Why it matters: {visible(approval.risk.why)}")
     if approval.message:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MAX_ECHO = 400
 
 
-def pending(approval: Approval, zone: tzinfo = UTC) -> Refusal:
+def pending(approval: Approval, zone: tzinfo = UTC, pages: str = "") -> Refusal:
     """Nobody has answered yet and this request will not wait longer."""
     until = clock_time(approval.expires_at, zone, seconds=False)
     return Refusal(
@@ -48,18 +48,25 @@ def pending(approval: Approval, zone: tzinfo = UTC) -> Refusal:
         approval_id=approval.id,
         message=(
             f"NOT EXECUTED YET: this call waits for a person until {until} ({approval.id}). "
-            "Continue with other work, or send exactly the same call again to go on waiting; it "
-            "will not be asked or run twice. Do not change the arguments."
+            f"{_where(approval, pages)}Continue with other work, or send exactly the same call "
+            "again to go on waiting; it will not be asked or run twice. Do not change the "
+            "arguments."
         ),
         retry_allowed=True,
         expires_at=approval.expires_at,
     )
 
 
-def waiting_for(approval: Approval, zone: tzinfo = UTC) -> str:
+def waiting_for(approval: Approval, zone: tzinfo = UTC, pages: str = "") -> str:
     """What a client may show while its call is held."""
     until = clock_time(approval.expires_at, zone, seconds=False)
-    return f"Waiting for a person until {until} ({approval.id})."
+    said = f"Waiting for a person until {until} ({approval.id}). {_where(approval, pages)}"
+    return said.rstrip()
+
+
+def _where(approval: Approval, pages: str) -> str:
+    """Where a person reads the call and decides: an address that opens nothing by itself."""
+    return f"A person decides at {pages}/a/{approval.id} " if pages else ""
 
 
 def underway(approval: Approval) -> Refusal:
@@ -159,14 +166,14 @@ def frozen_meanwhile(approval: Approval, reason: str) -> Refusal:
     )
 
 
-def refusal_of(approval: Approval, zone: tzinfo = UTC) -> Refusal:
+def refusal_of(approval: Approval, zone: tzinfo = UTC, pages: str = "") -> Refusal:
     """What the state of an approval means for the agent that asked, where there is no result.
 
-    Times are told in `zone`.
+    Times are told in `zone`; `pages` is where people decide.
     """
     match approval.state:
         case Pending():
-            return pending(approval, zone)
+            return pending(approval, zone, pages)
         case Denied():
             return _denied(approval)
         case Overdue():

@@ -74,7 +74,8 @@ class Rulebook:
     """Replaced as a whole, never changed.
 
     `overrides` are policies of one agent on one server; `hash` names the content of the file and
-    of all policies; `missing` says in sentences what the file asks for and this version cannot do.
+    of all policies; `pages` is where people decide, as far as that is known; `missing` says in
+    sentences what the file asks for and this version cannot do.
     """
 
     directory: Directory = field(default_factory=Directory)
@@ -82,6 +83,7 @@ class Rulebook:
     overrides: Mapping[tuple[str, str], Policy] = field(default_factory=dict)
     channels: tuple[str, ...] = (LOG,)
     zone: tzinfo = UTC
+    pages: str = ""
     hash: str = ""
     missing: tuple[str, ...] = ()
 
@@ -99,6 +101,11 @@ class Rulebook:
             return not_bound(call.agent, call.server)
         labels = self.directory.agents[call.agent].labels
         return judge(policy, call, now=now.astimezone(self.zone), labels=labels)
+
+    @property
+    def telling(self) -> tuple[tzinfo, str]:
+        """How agents are told of times, and of where people decide."""
+        return self.zone, self.pages
 
     @property
     def lets_owners_decide(self) -> bool:

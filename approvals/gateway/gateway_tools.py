@@ -96,4 +96,4 @@ class GatewayTools:
                 f"EXECUTED: the call was approved and ran ({release}). Its answer is given by "
                 f"{WAIT}, or by sending exactly the same call again. ({approval.id})"
             )
-        return refusal_of(approval, self._rules.current.zone).message
+        return refusal_of(approval, *self._rules.current.telling).message

@@ -288,8 +288,8 @@ class Hold:
         return Ended(approval=approval, refusal=unreachable(approval, why))
 
     def _refusal(self, approval: Approval) -> Ended:
-        zone = self._rules.current.zone
-        return Ended(approval=approval, refusal=refusal_of(approval, zone))
+        told = self._rules.current.telling
+        return Ended(approval=approval, refusal=refusal_of(approval, *told))
 
     async def _newest(self, approval: Approval) -> Approval:
         return await self._store.approval(approval.id) or approval

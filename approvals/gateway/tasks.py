@@ -145,7 +145,7 @@ class Tasks:
     def _working(self, approval: Approval) -> dict[str, Json]:
         match approval.state:
             case Pending():
-                said = waiting_for(approval, self._rules.current.zone)
+                said = waiting_for(approval, *self._rules.current.telling)
             case Approved():
                 said = f"Approved, and about to be sent ({approval.id})."
             case _:

@@ -151,7 +151,7 @@ class Waits:
         telling = Telling(
             client,
             token=wait.token,
-            note=lambda: waiting_for(approval, self._rules.current.zone),
+            note=lambda: waiting_for(approval, *self._rules.current.telling),
             every=self._patience.progress_every,
         )
         task = asyncio.create_task(telling.run())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.states import Approval, Transition
     from approvals.ports import Clock, Ids, ListFilter, Signals, Store, Tracer
+    from approvals.service.reveal import Reveals
     from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class Answering:
     digest: str | None
     reason: str | None
     channel: str
+    revealed: str | None = None
+    """The proof that hidden values were shown to this person (see `reveal`)."""
 
 
 class Approvals:
@@ -56,7 +59,9 @@ class Approvals:
         ids: Ids,
         signals: Signals,
         tracer: Tracer,
+        reveals: Reveals,
     ) -> None:
+        self._reveals = reveals
         self._store = store
         self._rules = rules
         self._clock = clock
@@ -285,6 +290,8 @@ class Approvals:
             self._rules.current.directory,
             answer=answering.answer,
         )
+        if answering.answer is Answer.APPROVE:
+            self._reveals.check(by.name, approval, answering.revealed)
         now = self._clock.now()
         decision = Decision(
             person=by.name,

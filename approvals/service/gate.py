@@ -235,7 +235,7 @@ class Gate:
                 )
             case Denied(at=at) if verdict.requirement and self._remembers(last, at):
                 return await self._stopped(last, call, verdict) or Refused(
-                    refusal=refusal_of(last, self._rules.current.zone), approval=last
+                    refusal=refusal_of(last, *self._rules.current.telling), approval=last
                 )
         return None
 

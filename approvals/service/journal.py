@@ -61,8 +61,11 @@ class Journal:
 
     async def unknown_tool(self, agent: str, server: str, tool: str) -> None:
         """Record a call of a tool that does not exist for this agent, hidden or not."""
-        detail: dict[str, Json] = {"server": server, "tool": tool}
-        fact = self.fact("call_unknown_tool", f"agent:{agent}", detail)
+        await self.note("call_unknown_tool", f"agent:{agent}", {"server": server, "tool": tool})
+
+    async def note(self, kind: str, actor: str, detail: dict[str, Json]) -> None:
+        """Record something that changes no approval."""
+        fact = self.fact(kind, actor, detail)
         await self._store.apply(Record(stream=self._stream, fact=fact), within=MAX_RESULT_WAIT)
 
     def fact(self, kind: str, actor: str, detail: dict[str, Json]) -> Fact:

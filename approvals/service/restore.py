@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from approvals.domain.states import Approval, Transition
-    from approvals.ports import Clock, Ids, Store
+    from approvals.ports import Clock, Ids, SessionStore, Store
 
 OPEN = frozenset({Status.PENDING, Status.APPROVED})
 AT_ONCE = 200
@@ -39,15 +39,19 @@ class Restored:
 class Restore:
     """Ends everything that was open when the backup was made. Safe to run twice."""
 
-    def __init__(self, *, store: Store, clock: Clock, ids: Ids, stream: str) -> None:
+    def __init__(
+        self, *, store: Store, sessions: SessionStore, clock: Clock, ids: Ids, stream: str
+    ) -> None:
         """`stream`: a process's, for the event that says that it was done."""
         self._store = store
+        self._sessions = sessions
         self._clock = clock
         self._ids = ids
         self._stream = stream
 
     async def end_all(self, *, user: str) -> Restored:
-        """Cancel what is pending or approved, and give up what was being sent.
+        """Cancel what is pending or approved, give up what was being sent, and sign everybody out:
+        who signed out since the backup is signed in there.
 
         Raises Unavailable while a service runs on the database.
         """
@@ -55,6 +59,7 @@ class Restore:
             raise Unavailable("A service uses this database. Stop every one of them first.")
         lost = await self._end_sent()
         cancelled = await self._end_open()
+        await self._sessions.forget()
         await self._record(user, cancelled=cancelled, lost=lost)
         return Restored(
             cancelled=cancelled, outcome_unknown=lost, unreadable=self._store.unreadable

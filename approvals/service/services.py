@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from approvals.service.gate import Gate
     from approvals.service.identity import Identity
     from approvals.service.liveness import Liveness
+    from approvals.service.news import News
     from approvals.service.overview import Overview
     from approvals.service.release import Releases
     from approvals.service.retention import Retention
+    from approvals.service.reveal import Reveals
     from approvals.service.rules import Rules
+    from approvals.service.sign_in import SignIn
     from approvals.service.waiting import Waiting
 
 
@@ -35,7 +38,10 @@ class Services:
     approvals: Approvals
     gate: Gate
     waiting: Waiting
+    news: News
     hints: Hints
+    sign_in: SignIn
+    reveals: Reveals
     releases: Releases
     caller: CallerReleases
     freezes: Freezes

@@ -30,6 +30,7 @@ from approvals.storage.postgres_session import (
     heard,
     without_values,
 )
+from approvals.storage.postgres_sessions import PostgresSessions
 from approvals.storage.postgres_statement import readable, storable
 from approvals.storage.postgres_writer import Writer
 from approvals.storage.reads import Enough, Found, Reads, Row, Values, may_be_id, never
@@ -66,6 +67,7 @@ class PostgresStore(Reads):
         self._newest = Newest()
         self._heads = Together(self._read_heads)
         self._writer = Writer(Session(url, clock), clock, meter, self._newest)
+        self.sessions = PostgresSessions(self._reader.run)
 
     @classmethod
     async def open(

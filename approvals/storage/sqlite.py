@@ -33,6 +33,7 @@ from approvals.storage.sqlite_rows import (
     leased,
     rows,
 )
+from approvals.storage.sqlite_sessions import SqliteSessions
 from approvals.storage.tables import (
     KeyRow,
     SealRow,
@@ -91,6 +92,7 @@ class SqliteStore(Reads):
         self._commits = Commits(meter, clock)
         self._readers = (_Reader(path), _Reader(path))
         super().__init__(*self._readers)
+        self.sessions = SqliteSessions(self._submit, self._readers[0].run, clock.now)
         self._writer.start()
 
     async def close(self) -> None:

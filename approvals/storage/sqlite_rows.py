@@ -33,6 +33,8 @@ from approvals.storage.tables import (
     ReservationRow,
     ResultRow,
     SealRow,
+    SessionRow,
+    SignInLinkRow,
     StartingPersonRow,
     from_microseconds,
     to_microseconds,
@@ -62,6 +64,8 @@ _TABLES = (
     ReservationRow,
     ResultRow,
     SealRow,
+    SessionRow,
+    SignInLinkRow,
     StartingPersonRow,
 )
 COLUMNS = {table: _columns(table) for table in _TABLES}

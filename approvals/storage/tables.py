@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+FORGOTTEN = timedelta(days=1)
+"""After this long rows of sign-in links and sessions that ended are dropped."""
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -339,6 +341,29 @@ class KeyRow(Table, table=True):
     label: str
     created_at: datetime = Field(sa_type=Moment)
     revoked_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class SignInLinkRow(Table, table=True):
+    """A link with which a person signs in once; `session` is the one it began."""
+
+    __tablename__ = "sign_in_links"
+
+    sha256: str = Field(primary_key=True)
+    person: str
+    expires_at: datetime = Field(sa_type=Moment)
+    session: str | None = None
+
+
+class SessionRow(Table, table=True):
+    """A signed-in person, by the hash of what its cookie holds."""
+
+    __tablename__ = "sessions"
+
+    sha256: str = Field(primary_key=True)
+    person: str
+    created_at: datetime = Field(sa_type=Moment)
+    expires_at: datetime = Field(sa_type=Moment)
+    ended_at: datetime | None = Field(default=None, sa_type=Moment)
 
 
 class StartingPersonRow(Table, table=True):

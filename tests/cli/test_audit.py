@@ -28,14 +28,14 @@ def test_the_audit_is_verified_over_rest_and_beside_a_running_service(running: M
     denied = ask(running, "file")
     running.run("deny", str(denied["id"]), "--reason", "no")
     said = running.run("audit", "verify")
-    assert "as it was written: 2 events (2 not sealed yet), 1 approvals, 0 seals" in said
-    assert "as it was written: 2 events" in running.run("audit", "verify", "--database", DATABASE)
+    assert "as it was written: 3 events (3 not sealed yet), 1 approvals, 0 seals" in said
+    assert "as it was written: 3 events" in running.run("audit", "verify", "--database", DATABASE)
     altered(running, "update decisions set reason = 'yes'")
     for words in ((), ("--database", DATABASE)):
         said = running.run("audit", "verify", *words, code=1)
         named = f"decisions {denied['id']} 1 ({denied['id']}, event 2)"
         assert f"{named}: is not what its event says" in said
-        assert "2 findings: 2 events" in said
+        assert "2 findings: 3 events" in said
         found = json.loads(running.run("audit", "verify", "-o", "json", *words, code=1))
         assert (found["ok"], found["found"]) == (False, 2)
 
@@ -46,7 +46,7 @@ def test_without_a_service_the_database_is_read_and_not_touched(running: Machine
     folder = running.folder
     running.process = None
     before = (folder / "approvals.db").read_bytes()
-    assert "as it was written: 1 events" in running.run("audit", "verify", "--database", DATABASE)
+    assert "as it was written: 2 events" in running.run("audit", "verify", "--database", DATABASE)
     assert (folder / "approvals.db").read_bytes() == before
     assert not list(folder.glob("*.lock.new"))
     running.serve()
@@ -105,13 +105,14 @@ def test_after_a_restore_nothing_is_open_and_the_service_starts(running: Machine
     shown = json.loads(running.run("show", str(pending["id"]), "-o", "json"))
     assert (shown["status"], shown["status_reason"]) == ("cancelled", "restored")
     assert json.loads(running.run("show", str(denied["id"]), "-o", "json"))["status"] == "denied"
-    assert "as it was written: 6 events" in running.run("audit", "verify")
+    assert "as it was written: 8 events" in running.run("audit", "verify")
 
 
 def test_an_export_is_written_line_by_line(running: Machine) -> None:
     ask(running, "file \u202e")
     lines = running.run("audit", "export").splitlines()
-    [event] = [json.loads(line) for line in lines]
+    link, event = (json.loads(line) for line in lines)
+    assert link["type"] == "sign_in_link_made"  # that the start has printed
     assert (event["type"], event["seq"], event["actor"]) == ("parked", 1, "agent:bot")
     assert running.run("audit", "export", "--to", "2020-01-01T00:00:00Z") == ""
     said = running.run("audit", "export", "--from", "yesterday", code=1)

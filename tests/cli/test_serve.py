@@ -150,7 +150,7 @@ def test_deny_and_cancel(running: Machine) -> None:
 def test_approving_without_yes_and_without_a_person_decides_nothing(running: Machine) -> None:
     asked = ask(running, "file")
     running.run("approve", str(asked["id"]), code=1)
-    assert "if nobody answers" in running.run("show", str(asked["id"]))
+    assert "If nobody answers" in running.run("show", str(asked["id"]))
 
 
 def test_what_an_agent_wrote_reaches_the_terminal_without_escape_sequences(
@@ -323,8 +323,8 @@ def test_policy_check_says_how_each_rule_is_read(machine: Machine) -> None:
 
 
 def test_the_database_says_its_revision_and_is_upgraded(machine: Machine) -> None:
-    assert "at nothing yet, this version needs 0005" in machine.run("db", "current")
-    assert "at 0005, this version needs 0005" in machine.run("db", "upgrade")
+    assert "at nothing yet, this version needs 0006" in machine.run("db", "current")
+    assert "at 0006, this version needs 0006" in machine.run("db", "upgrade")
 
 
 def test_every_command_has_help(machine: Machine) -> None:

@@ -25,6 +25,7 @@ from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
 from approvals.service.release import Releases
 from approvals.service.retention import Retention
+from approvals.service.reveal import Reveals
 from approvals.service.rules import Rules
 from approvals.service.waiting import Waiting
 from approvals.storage.clock import SystemClock, elapsed
@@ -130,8 +131,11 @@ class Lives:
         signals = Waiting(self.store)
         common: dict[str, Any] = {"store": self.store, "clock": self.clock, "ids": IDS}
         tracer = OpenTelemetryTracer()
-        self.approvals = Approvals(rules=rules, signals=signals, tracer=tracer, **common)
         self.journal = Journal(keyring=KEYRING, stream="prc_lives", **common)
+        reveals = Reveals(journal=self.journal, keyring=KEYRING, rules=rules)
+        self.approvals = Approvals(
+            rules=rules, signals=signals, tracer=tracer, reveals=reveals, **common
+        )
         self.gate = Gate(
             approvals=self.approvals,
             journal=self.journal,

@@ -46,10 +46,12 @@ from tests.domain.builders import approval, call, decision
 
 if TYPE_CHECKING:
     from approvals.domain.strictjson import Json
-    from approvals.ports import AuditStore, KeyStore, Operation, Store
+    from approvals.ports import AuditStore, KeyStore, Operation, SessionStore, Store
 
     class Engine(Store, KeyStore, AuditStore):
-        """All three ports at once."""
+        """All ports of one database."""
+
+        sessions: SessionStore
 
 
 IDS = RandomIds()

@@ -537,12 +537,21 @@ class AuditContract:
     ) -> None:
         lives = Lives(store, tmp_path)
         await lives.live()
-        restore = Restore(store=store, clock=lives.clock, ids=IDS, stream="prc_restore")
+        await store.sessions.add_link("l", person="bob", lasts=timedelta(hours=1))
+        await store.sessions.sign_in("l", session="s", lasts=timedelta(hours=1))
+        restore = Restore(
+            store=store,
+            sessions=store.sessions,
+            clock=lives.clock,
+            ids=IDS,
+            stream="prc_restore",
+        )
         with pytest.raises(Unavailable, match="Stop every one"):
             await restore.end_all(user="root")
         await lives.liveness.leave()
         before = (await store.page(ListFilter(limit=200))).approvals
         ended = await restore.end_all(user="root")
+        assert await store.sessions.session("s") is None
         was_open = [one for one in before if one.status in {Status.PENDING, Status.APPROVED}]
         was_sent = [one for one in before if one.is_open and one not in was_open]
         assert {one.call.executor for one in was_sent} == set(Executor)

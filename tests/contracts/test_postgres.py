@@ -19,6 +19,7 @@ from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
 from tests.contracts.suite_definitions import DefinitionContract
 from tests.contracts.suite_meter import Counted, MeterContract
+from tests.contracts.suite_sessions import SessionContract
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +51,12 @@ async def execute(postgres_url: str) -> AsyncIterator[Execute]:
 
 
 class TestPostgres(
-    StoreContract, CounterContract, DefinitionContract, AuditContract, MeterContract
+    StoreContract,
+    CounterContract,
+    DefinitionContract,
+    SessionContract,
+    AuditContract,
+    MeterContract,
 ):
     """The suites, unchanged."""
 

@@ -28,6 +28,7 @@ from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
 from tests.contracts.suite_definitions import DefinitionContract
 from tests.contracts.suite_meter import Counted, MeterContract
+from tests.contracts.suite_sessions import SessionContract
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +64,14 @@ async def execute(store: SqliteStore, tmp_path: Path) -> AsyncIterator[Execute]:
     engine.dispose()
 
 
-class TestSqlite(StoreContract, CounterContract, DefinitionContract, AuditContract, MeterContract):
+class TestSqlite(
+    StoreContract,
+    CounterContract,
+    DefinitionContract,
+    SessionContract,
+    AuditContract,
+    MeterContract,
+):
     """The suites, unchanged."""
 
 

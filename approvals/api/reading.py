@@ -1,0 +1,131 @@
+"""What people look at beside the approval itself: its card, its history, and what happens now."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.responses import StreamingResponse
+
+from approvals.api.resources import card_resource, history_resource, refusal_resource
+from approvals.api.routes import Operation, answer, person, principal, services
+from approvals.domain.refusal import refusal_of
+from approvals.domain.strictjson import canonical
+from approvals.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from approvals.service.services import Services
+
+ONLY = "Only people read this."
+EVENTS = "text/event-stream"
+ALIVE_EVERY = 15.0
+"""Seconds after which a quiet stream says that it lives, and its reader is looked up again."""
+
+
+async def read_card(request: Request) -> Response:
+    """What a person sees of a call: the same words in the same order on every surface, with what
+    may be offered to the asker there."""
+    by = await person(request, ONLY)
+    use = services(request)
+    approval = await use.approvals.get(by, request.path_params["id"])
+    now = use.clock.now().astimezone(use.rules.current.zone)
+    return answer(
+        card_resource(approval, viewer=by, directory=use.rules.current.directory, now=now)
+    )
+
+
+async def read_refusal(request: Request) -> Response:
+    """What the agent that asked is told as long as there is no result."""
+    by = await principal(request)
+    use = services(request)
+    approval = await use.approvals.get(by, request.path_params["id"])
+    return answer(refusal_resource(refusal_of(approval, *use.rules.current.telling)))
+
+
+async def read_history(request: Request) -> Response:
+    """Every event of one approval, oldest first, exactly as it is chained."""
+    by = await person(request, ONLY)
+    use = services(request)
+    approval = await use.approvals.seen(by, request.path_params["id"])
+    found = await use.store.events(approval.id)
+    return answer({"events": [history_resource(event) for event in found]})
+
+
+async def watch(request: Request) -> Response:
+    """Hints as server-sent events: `changed` with `{id, version}`. The first one, and any one after
+    hints were lost, is `reset`: look at everything anew. The truth is in the approvals."""
+    await person(request, ONLY)
+    return StreamingResponse(
+        _hints(request, services(request)),
+        media_type=EVENTS,
+        headers={"cache-control": "no-store", "x-content-type-options": "nosniff"},
+    )
+
+
+async def _hints(request: Request, use: Services) -> AsyncIterator[str]:
+    with use.news.watching() as watching:
+        while not use.waiting.stopping:
+            anew, changed = await _next(watching.next(), use.waiting.stopped)
+            if anew:
+                yield "event: reset\ndata: {}\n\n"
+            for approval_id, version in changed.items():
+                hint = canonical({"id": approval_id, "version": version})
+                yield f"event: changed\ndata: {hint}\n\n"
+            if not anew and not changed:
+                try:
+                    await person(request, ONLY)
+                except Unauthenticated:
+                    return
+                yield ": alive\n\n"
+
+
+async def _next(
+    coming: Coroutine[Any, Any, tuple[bool, dict[str, int]]], stopped: asyncio.Future[None]
+) -> tuple[bool, dict[str, int]]:
+    """What comes next; nothing when nothing came for so long, or the service stops."""
+    hint = asyncio.ensure_future(coming)
+    both: set[asyncio.Future[Any]] = {hint, stopped}
+    try:
+        await asyncio.wait(both, timeout=ALIVE_EVERY, return_when=asyncio.FIRST_COMPLETED)
+        return hint.result() if hint.done() else (False, {})
+    finally:
+        hint.cancel()
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/approvals/{id}/card",
+        summary="What a person sees of a call",
+        handler=read_card,
+        answers={200: "the card", 403: "forbidden: for people", 404: "not there"},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/approvals/{id}/refusal",
+        summary="What the agent is told while there is no result",
+        handler=read_refusal,
+        answers={200: "the refusal", 404: "not there, or not yours"},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/approvals/{id}/events",
+        summary="The history of one approval",
+        handler=read_history,
+        answers={200: "its events", 403: "forbidden: for people", 404: "not there"},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/events",
+        summary="Hints of what changes",
+        handler=watch,
+        answers={200: "server-sent events", 403: "forbidden: for people"},
+        media_type=EVENTS,
+    ),
+)

@@ -1,0 +1,41 @@
+"""/v1/sign-in-links: a link with which a person signs in to the pages, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from approvals.api import bodies
+from approvals.api.routes import Operation, answer, person, services
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from approvals.wire import Place
+
+ONLY = "Agents do not sign in."
+
+
+async def make_link(request: Request) -> Response:
+    """Make a link for oneself; an admin makes one for anybody. It works once, for 15 minutes."""
+    by = await person(request, ONLY)
+    body = await bodies.read(request, bodies.NewSignInLink)
+    link, expires_at = await services(request).sign_in.link(by, person=body.person)
+    place = cast("Place", request.app.state.place)
+    base = place.public_url or str(request.base_url).rstrip("/")
+    return answer(
+        {"url": f"{base}/login?link={link}", "expires_at": expires_at.isoformat()}, status=201
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/sign-in-links",
+        summary="Make a sign-in link",
+        handler=make_link,
+        body=bodies.NewSignInLink,
+        answers={201: "the link, shown once", 403: "forbidden", 404: "no such person"},
+        tags=("keys",),
+    ),
+)

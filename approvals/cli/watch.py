@@ -1,0 +1,230 @@
+"""`watch`: calls as they come, in a terminal. Nothing is approved that was not shown whole just
+before.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from approvals.cli.calls import state
+from approvals.cli.card_text import headline, lines
+from approvals.cli.connection import connect
+from approvals.client import ApiError, Unreachable
+from approvals.domain.display import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from approvals.client import Client
+
+BELL = "\a"
+KEYS = "[a] approve   [d] deny   [enter] details   [n] next   [q] quit"
+LOOK_EVERY = 5.0
+"""Seconds after which the list is read again without a hint."""
+AGAIN_AFTER = 1.0
+END = {"q", "\x03", "\x04", ""}
+
+
+def watch(*, url: str | None, key: str | None) -> None:
+    """Until `q`; where nobody can type, only say what comes."""
+    with connect(url, key) as client, connect(url, key) as listener:
+        desk = _Desk(client)
+        desk.look()  # says at once when nothing answers
+        with _hints(listener) as hinted:
+            typer.echo(f"Watching {client.url}. {'' if desk.waiting else 'Nothing is waiting.'}")
+            if sys.stdin.isatty():
+                _answering(desk, hinted)
+            else:
+                _listening(desk, hinted)
+
+
+class _Desk:
+    """The calls that wait, oldest first, and the one that keys are for."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._told: set[str] = set()
+        self._at = 0
+        self.waiting: list[dict[str, Any]] = []
+
+    @property
+    def current(self) -> dict[str, Any] | None:
+        return self.waiting[self._at % len(self.waiting)] if self.waiting else None
+
+    def look(self) -> None:
+        """Read the list again, and stay with the same call."""
+        before = self.current
+        found = self._client.approvals(status="pending", limit="200")
+        self.waiting = list(reversed(found))
+        ids = [approval["id"] for approval in self.waiting]
+        self._at = ids.index(before["id"]) if before and before["id"] in ids else 0
+        if before and before["id"] not in ids:
+            self._tell_end(before["id"])
+
+    def tell_new(self) -> None:
+        """One line and a bell for every call that was not told yet."""
+        for approval in self.waiting:
+            if approval["id"] not in self._told:
+                self._told.add(approval["id"])
+                card = self._client.card(approval["id"])
+                typer.echo(f"{BELL}{approval['id']}  {headline(card)}")
+                typer.echo(f"  {visible(card['deadline'])}")
+
+    def next(self) -> None:
+        self._at += 1
+        self.show()
+
+    def show(self) -> dict[str, Any] | None:
+        """The whole card of the current call."""
+        if self.current is None:
+            typer.echo("Nothing is waiting.")
+            return None
+        card = self._client.card(self.current["id"])
+        typer.echo("")
+        for line in lines(card):
+            typer.echo(line)
+        return card
+
+    def approve(self) -> None:
+        """Show it whole, ask once more, and approve what was shown."""
+        card = self.show()
+        if card is None:
+            return
+        if not card["offer"]["approve"]:
+            typer.echo(visible(card["offer"]["why_not"] or "This call cannot be approved now."))
+            return
+        typer.echo(visible(card["confirm"]))
+        if _said("Run this call? [y/N] ").strip().lower() in {"y", "yes"}:
+            self._tell(self._client.approve(card["id"], card["digest"]))
+        else:
+            typer.echo("Nothing was decided.")
+
+    def deny(self) -> None:
+        """Deny the current call; an empty reason is none."""
+        if self.current is None:
+            return
+        id_ = self.current["id"]
+        typer.echo(f"Deny {headline(self._client.card(id_))}")
+        reason = _said("Why? The agent is told. ").strip()
+        self._tell(self._client.deny(id_, reason or None))
+
+    def _tell(self, after: dict[str, Any]) -> None:
+        typer.echo(f"{after['id']} {state(after)}")
+        self.look()
+
+    def _tell_end(self, id_: str) -> None:
+        with suppress(ApiError):
+            typer.echo(f"{id_} {state(self._client.approval(id_))}")
+
+
+def _answering(desk: _Desk, hinted: int) -> None:
+    told = False
+    while True:
+        before = len(desk.waiting)
+        desk.tell_new()
+        if desk.waiting and (not told or len(desk.waiting) != before):
+            typer.echo(KEYS)
+            told = True
+        pressed = _key(hinted)
+        if pressed is None:
+            _look(desk)
+            continue
+        if pressed in END:
+            return
+        try:
+            _act(desk, pressed)
+        except ApiError as error:  # somebody was faster, or may not
+            typer.echo(visible(str(error)))
+            desk.look()
+        told = False
+
+
+def _act(desk: _Desk, pressed: str) -> None:
+    match pressed:
+        case "a":
+            desk.approve()
+        case "d":
+            desk.deny()
+        case "n":
+            desk.next()
+        case "\n" | "\r":
+            desk.show()
+
+
+def _listening(desk: _Desk, hinted: int) -> None:
+    while True:
+        desk.tell_new()
+        ready, _, _ = select.select([hinted], [], [], LOOK_EVERY)
+        if ready:
+            os.read(hinted, 4096)
+        _look(desk)
+
+
+def _look(desk: _Desk) -> None:
+    try:
+        desk.look()
+    except Unreachable as error:
+        typer.echo(visible(str(error)))
+        time.sleep(AGAIN_AFTER)
+
+
+def _key(hinted: int) -> str | None:
+    """The key that was pressed; None: look at the list again."""
+    with _single_keys():
+        ready, _, _ = select.select([sys.stdin, hinted], [], [], LOOK_EVERY)
+        if sys.stdin in ready:
+            return os.read(sys.stdin.fileno(), 1).decode("ascii", "replace")
+    if hinted in ready:
+        os.read(hinted, 4096)
+    return None
+
+
+@contextmanager
+def _single_keys() -> Iterator[None]:
+    """The terminal gives each key at once; afterwards it is as it was."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _said(question: str) -> str:
+    """A whole line."""
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    return sys.stdin.readline()
+
+
+@contextmanager
+def _hints(listener: Client) -> Iterator[int]:
+    """A file descriptor that has something to read whenever the list may have changed."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    over = threading.Event()
+
+    def listen() -> None:
+        while not over.is_set():
+            with suppress(Unreachable, ApiError):
+                for _ in listener.hints():
+                    with suppress(OSError):
+                        os.write(writing, b".")
+            over.wait(AGAIN_AFTER)
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield reading
+    finally:
+        over.set()

@@ -1,0 +1,1 @@
+"""Server-rendered pages: people sign in, read a call and decide, also without scripts."""

@@ -1,0 +1,159 @@
+"""`/a/{id}`: the card of one call, and the buttons. Each button is a form that goes without script.
+
+What is decided is the digest that the page shows; losing a race is news, and no error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from approvals.domain.card import Card, card
+from approvals.domain.offer import Offer, offer
+from approvals.domain.risk import Level
+from approvals.domain.states import Answer, Status
+from approvals.errors import ApprovalsError, NotFound, Unauthenticated
+from approvals.service.approvals import Answering
+from approvals.web import guard
+from approvals.web.live import stream
+from approvals.web.page import page, part, seen_elsewhere
+from approvals.wire import status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from approvals.domain.states import Approval
+    from approvals.service.services import Services
+    from approvals.web.guard import SignedIn
+
+MAX_REASON = 1000
+
+
+class View:
+    """One approval as one person sees it. `proof`: that its hidden values were revealed to them."""
+
+    def __init__(
+        self, request: Request, who: SignedIn, approval: Approval, proof: str = ""
+    ) -> None:
+        self._use = guard.services(request)
+        self._who = who
+        self._proof = proof
+        self.approval = approval
+
+    def values(self, *, said: str = "", confirming: bool = False) -> dict[str, object]:
+        """What the templates name."""
+        approval, shown, may = self.approval, self._card(), self._offer()
+        return {
+            "who": self._who,
+            "approval": approval,
+            "card": shown,
+            "level": str(approval.risk.level),
+            "offer": may if shown.complete else Offer(deny=may.deny, reveal=may.reveal),
+            "why_not": may.why_not,
+            "proof": self._proof,
+            "said": said,
+            "confirming": confirming,
+        }
+
+    def _card(self) -> Card:
+        book = self._use.rules.current
+        now = self._use.clock.now().astimezone(book.zone)
+        revealed = bool(self._proof)
+        return card(self.approval, directory=book.directory, now=now, revealed=revealed)
+
+    def _offer(self) -> Offer:
+        return offer(
+            self.approval,
+            person=self._who.person.name,
+            assurance=self._who.person.assurance,
+            directory=self._use.rules.current.directory,
+            revealed=bool(self._proof),
+        )
+
+
+async def show(request: Request) -> Response:
+    """The card."""
+    who = await guard.signed_in(request)
+    return page("call.html", (await _view(request, who)).values())
+
+
+async def live(request: Request) -> Response:
+    """How the call stands, again whenever it changes; without buttons once it is decided."""
+    who = await guard.signed_in(request)
+    view = await _view(request, who)
+
+    async def state() -> str:
+        return part("live.html", (await _view(request, who)).values())
+
+    return stream(request, who, state, about=view.approval.id)
+
+
+async def approve(request: Request) -> Response:
+    """Approve what the page showed; a critical call is asked about twice."""
+    who, fields = await guard.posted(request)
+    view = await _view(request, who, fields)
+    critical = view.approval.risk.level is Level.CRITICAL
+    waits = view.approval.status is Status.PENDING
+    as_shown = fields.get("digest") == view.approval.digest
+    if critical and waits and as_shown and fields.get("confirmed") != "yes":
+        return page("call.html", view.values(confirming=True))
+    answering = Answering(
+        answer=Answer.APPROVE,
+        digest=fields.get("digest", ""),
+        reason=None,
+        channel="web",
+        revealed=fields.get("proof") or None,
+    )
+    return await _decided(request, who, answering)
+
+
+async def deny(request: Request) -> Response:
+    """Deny, with a reason that the agent is told."""
+    who, fields = await guard.posted(request)
+    reason = fields.get("reason", "").strip()[:MAX_REASON] or None
+    answering = Answering(
+        answer=Answer.DENY, digest=fields.get("digest") or None, reason=reason, channel="web"
+    )
+    return await _decided(request, who, answering)
+
+
+async def reveal(request: Request) -> Response:
+    """The card with every value, for this answer only; that it was shown is recorded."""
+    who, _ = await guard.posted(request)
+    approval = await _approval(guard.services(request), request, who)
+    try:
+        proof = await guard.services(request).reveals.reveal(who.person, approval)
+    except ApprovalsError as error:
+        return _said(View(request, who, approval), error)
+    return page("call.html", View(request, who, approval, proof).values())
+
+
+async def _decided(request: Request, who: SignedIn, answering: Answering) -> Response:
+    approval_id = request.path_params["id"]
+    try:
+        await guard.services(request).approvals.decide(who.person, approval_id, answering)
+    except (NotFound, Unauthenticated):
+        raise
+    except ApprovalsError as error:
+        return _said(await _view(request, who), error)
+    return seen_elsewhere(f"/a/{approval_id}")
+
+
+def _said(view: View, error: ApprovalsError) -> Response:
+    """The call as it is now, and why nothing was done."""
+    return page("call.html", view.values(said=str(error)), status=status_of(error))
+
+
+async def _view(request: Request, who: SignedIn, fields: Mapping[str, str] | None = None) -> View:
+    use = guard.services(request)
+    approval = await _approval(use, request, who)
+    proof = (fields or {}).get("proof", "")
+    if proof:
+        use.reveals.check(who.person.name, approval, proof)
+    return View(request, who, approval, proof)
+
+
+async def _approval(use: Services, request: Request, who: SignedIn) -> Approval:
+    return await use.approvals.get(who.person, request.path_params["id"])

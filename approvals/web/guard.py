@@ -1,0 +1,136 @@
+"""Who sends a request of a browser, and whether it was meant: session, origin and form token.
+
+A cookie goes with every request, also with one that another site makes the browser send. So a
+request that changes something comes from a page of ours (Origin, Sec-Fetch-Site) and has the token
+that only a page of this session holds (SECURITY.md 12).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from approvals.errors import Forbidden, InvalidInput, Unauthenticated
+from approvals.wire import Place, cookie, header, read_body, text_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+    from approvals.service.identity import PersonPrincipal
+    from approvals.service.services import Services
+
+MAX_FIELDS = 20
+FORM = b"application/x-www-form-urlencoded"
+ELSEWHERE = "This was not sent from a page of this service, so nothing was done."
+OLD_PAGE = "This page is of another sign-in. Open the call again and decide there."
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A person and the session, of which every form of its pages has the token."""
+
+    person: PersonPrincipal
+    session: str
+
+    @property
+    def form_token(self) -> str:
+        return hmac.new(self.session.encode(), b"form", hashlib.sha256).hexdigest()
+
+
+def services(request: Request) -> Services:
+    """The running service."""
+    return cast("Services", request.app.state.services)
+
+
+def place(request: Request) -> Place:
+    """How the pages are reached."""
+    return cast("Place", request.app.state.place)
+
+
+async def signed_in(request: Request) -> SignedIn:
+    """Who is signed in. Raises Unauthenticated."""
+    token = cookie(request.scope, place(request).cookie)
+    if not token:
+        raise Unauthenticated("Sign in first.")
+    return SignedIn(await services(request).sign_in.person(token), token)
+
+
+async def posted(request: Request) -> tuple[SignedIn, Mapping[str, str]]:
+    """Who sent a form, and its fields. Raises Forbidden where it is no form of this session."""
+    check_origin(request)
+    who = await signed_in(request)
+    fields = await form(request)
+    given = fields.get("form_token", "").encode()
+    if not hmac.compare_digest(given, who.form_token.encode()):
+        raise Forbidden(OLD_PAGE)
+    return who, fields
+
+
+async def form(request: Request) -> Mapping[str, str]:
+    """The fields of a form. Raises InvalidInput for anything else."""
+    kind = (header(request.scope, b"content-type") or b"").split(b";")[0].strip().lower()
+    if kind != FORM:
+        raise InvalidInput("This route takes a form.")
+    raw = await read_body(request.scope, request.receive)
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(raw),
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError:
+        raise InvalidInput("This is no form.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs) or any("\0" in value for value in fields.values()):
+        raise InvalidInput("A field stands there twice, or holds a NUL.")
+    return fields
+
+
+def check_origin(request: Request) -> None:
+    """Raises Forbidden unless the browser says that a page of ours sent this."""
+    scope = request.scope
+    site = text_header(scope, b"sec-fetch-site")
+    origin = text_header(scope, b"origin")
+    if site not in {None, "same-origin"} or (site is None and origin is None):
+        raise Forbidden(ELSEWHERE)
+    if origin is not None and not _is_ours(origin, scope, place(request)):
+        raise Forbidden(ELSEWHERE)
+
+
+def _is_ours(origin: str, scope: Scope, reached: Place) -> bool:
+    try:
+        named = urlsplit(origin).netloc.lower()
+        public = urlsplit(reached.public_url or "").netloc.lower()
+    except ValueError:
+        return False
+    host = (text_header(scope, b"host") or "").lower()
+    return bool(named) and named in {host, public}
+
+
+def give(response: Response, session: str, reached: Place, *, lasts: int) -> None:
+    """Put the session's cookie into an answer."""
+    response.set_cookie(
+        reached.cookie,
+        session,
+        max_age=lasts,
+        path="/",
+        secure=reached.is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def take(response: Response, reached: Place) -> None:
+    """Take the cookie back."""
+    response.delete_cookie(
+        reached.cookie, path="/", secure=reached.is_secure, httponly=True, samesite="lax"
+    )

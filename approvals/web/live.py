@@ -1,0 +1,85 @@
+"""A part of a page that stays true while it is looked at (server-sent events).
+
+The hints only say when to look; what is sent is read anew. A page that is looked at ends with the
+session of who looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import StreamingResponse
+
+from approvals.errors import ApprovalsError
+from approvals.web import guard
+from approvals.web.page import HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from approvals.service.news import Watch
+    from approvals.web.guard import SignedIn
+
+LOOK_EVERY = 10.0
+"""Seconds after which the part is read again without a hint: it also says how much time is left."""
+
+
+def stream(
+    request: Request,
+    who: SignedIn,
+    render: Callable[[], Awaitable[str]],
+    *,
+    about: str | None = None,
+) -> Response:
+    """Send what `render` makes when it is another text than before; `about` is the one approval
+    whose hints count."""
+    return StreamingResponse(
+        _messages(request, who, render, about),
+        media_type="text/event-stream",
+        headers=HEADERS,
+    )
+
+
+async def _messages(
+    request: Request, who: SignedIn, render: Callable[[], Awaitable[str]], about: str | None
+) -> AsyncIterator[str]:
+    use = guard.services(request)
+    sent = None
+    with use.news.watching() as watch:
+        while not use.waiting.stopping:
+            try:
+                await use.sign_in.person(who.session)
+                text = await render()
+            except ApprovalsError:
+                return  # signed out, or the database does not answer; the page connects again
+            if text != sent:
+                sent = text
+                yield _message(text)
+            await _something(watch, use.waiting.stopped, about)
+
+
+async def _something(watch: Watch, stopped: asyncio.Future[None], about: str | None) -> None:
+    """Wait for a hint that counts, for the end of the service, or for so long."""
+    deadline = asyncio.get_running_loop().time() + LOOK_EVERY
+    while (left := deadline - asyncio.get_running_loop().time()) > 0:
+        hint = asyncio.ensure_future(watch.next())
+        try:
+            both: set[asyncio.Future[Any]] = {hint, stopped}
+            await asyncio.wait(both, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hint.cancel()
+        if not hint.done() or hint.cancelled():
+            return
+        anew, changed = hint.result()
+        if anew or about is None or about in changed:
+            return
+
+
+def _message(text: str) -> str:
+    """One unnamed event: the extension puts it into the page."""
+    lines = "\n".join(f"data: {line}" for line in text.splitlines())
+    return f"{lines}\n\n"

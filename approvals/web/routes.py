@@ -1,0 +1,33 @@
+"""Every page, and every form that a page sends."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from approvals.web import calls, inbox
+from approvals.web.login import Login
+from approvals.web.page import Page, static
+
+
+def routes() -> list[Route]:
+    """The routes of one service."""
+    login = Login()
+    gets = {
+        "/": inbox.inbox,
+        "/live": inbox.live,
+        "/login": login.show,
+        "/a/{id}": calls.show,
+        "/a/{id}/live": calls.live,
+        "/static/{name}": static,
+    }
+    posts = {
+        "/login": login.sign_in,
+        "/logout": login.sign_out,
+        "/a/{id}/approve": calls.approve,
+        "/a/{id}/deny": calls.deny,
+        "/a/{id}/reveal": calls.reveal,
+    }
+    return [
+        *(Route(path, Page(handler), methods=["GET"]) for path, handler in gets.items()),
+        *(Route(path, Page(handler), methods=["POST"]) for path, handler in posts.items()),
+    ]
