@@ -142,11 +142,20 @@ class Nothing(Body):
     """No members."""
 
 
+class VisibleTools(Body):
+    """What a program that runs a server itself has listed of it: the names."""
+
+    server: Annotated[Text, Field(min_length=1, max_length=200)]
+    tools: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=10_000)]
+
+
 class NewKey(Body):
-    """A key for one person or for one agent."""
+    """A key for one person or for one agent; `server`: for the agent that the asker wraps around a
+    server of this name (`SERVER@PERSON`)."""
 
     person: str | None = None
     agent: str | None = None
+    server: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = None
     label: Annotated[Text, Field(max_length=200)] = ""
 
 

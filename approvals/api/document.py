@@ -20,6 +20,7 @@ from approvals.api import (
     releases,
     sign_in,
     steering,
+    tools,
 )
 from approvals.api.routes import JSON
 
@@ -32,6 +33,7 @@ OPERATIONS = (
     *batch.OPERATIONS,
     *steering.OPERATIONS,
     *releases.OPERATIONS,
+    *tools.OPERATIONS,
     *freezes.OPERATIONS,
     *definitions.OPERATIONS,
     *policies.OPERATIONS,

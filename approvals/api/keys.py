@@ -9,6 +9,7 @@ from starlette.responses import Response
 from approvals.api import bodies
 from approvals.api.resources import key_resource
 from approvals.api.routes import Operation, answer, person, services
+from approvals.errors import InvalidInput
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -20,8 +21,13 @@ async def create_key(request: Request) -> Response:
     """Make a key. It is shown in this answer and never again."""
     by = await person(request, ONLY)
     body = await bodies.read(request, bodies.NewKey)
+    agent = body.agent
+    if body.server is not None:
+        if agent is not None or body.person is not None:
+            raise InvalidInput("A key belongs to one person or to one agent.")
+        agent = f"{body.server}@{by.name}"
     record, key = await services(request).identity.create_key(
-        by, person=body.person, agent=body.agent, label=body.label
+        by, person=body.person, agent=agent, label=body.label
     )
     return answer({**key_resource(record), "key": key}, status=201)
 

@@ -135,6 +135,8 @@ def refusal_resource(refusal: Refusal) -> dict[str, object]:
         "code": str(refusal.code),
         "message": refusal.message,
         "rule": refusal.rule,
+        "approval_id": refusal.approval_id,
+        "retry_allowed": refusal.retry_allowed,
         "retry_after": refusal.retry_after,
     }
 

@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class NoKey(Unreachable):
+    """The service is known, and no key for it."""
+
+
 def connect(url: str | None, key: str | None) -> Client:
     """A client of the service that is meant. Raises Unreachable when none is known."""
+    return Client(*found(url, key))
+
+
+def found(url: str | None, key: str | None) -> tuple[str, str]:
+    """URL and key of the service that is meant. Raises Unreachable when they are not known."""
     from_url, from_key = client_environment()
     state = read_state()
     key = key or from_key
@@ -24,11 +33,11 @@ def connect(url: str | None, key: str | None) -> Client:
     if not url:
         raise Unreachable("approvals is not running here. Start it with: approvals serve")
     if not key:
-        raise Unreachable(
+        raise NoKey(
             "No key is known. Give --key or APPROVALS_KEY. The first one is made while the service "
             "is stopped: approvals keys create --first-admin"
         )
-    return Client(url, key)
+    return url, key
 
 
 def read_state() -> dict[str, Any]:

@@ -132,6 +132,23 @@ def watch(url: Url = None, key: Key = None) -> None:
     run(url=url, key=key)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def wrap(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND…", help="A stdio MCP server.")
+    ],
+    server: Annotated[
+        str | None, typer.Option(help="What to call the server; else a part of the command.")
+    ] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Start a stdio MCP server whose calls the running service decides on."""
+    from approvals.cli.wrap import wrap as run
+
+    raise typer.Exit(run(command, server=server, url=url, key=key))
+
+
 @app.command()
 def login(
     person: Annotated[str | None, typer.Option(help="For this person; an admin may.")] = None,

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from approvals.domain.rulebook import Rulebook
     from approvals.service.services import Services
 
+CONNECT = (
+    "  connect   claude mcp add git -- approvals wrap -- uvx mcp-server-git",
+    "  decide    on the page, or in a terminal: approvals watch",
+)
 NOBODY = "none yet: approvals keys create --first-admin"
 GRACE = 10
 """Seconds that open requests have to be answered after SIGTERM."""
@@ -146,6 +150,8 @@ class _Server(uvicorn.Server):
             link, _ = await services.sign_in.first_link(starting)
             base = self._settings.public_url or url
             typer.echo(f"  sign in   {base}/login?link={link}  (works once, 15 minutes)")
+            for line in CONNECT:
+                typer.echo(line)
 
 
 def _said(settings: Settings, book: Rulebook, url: str) -> Iterator[str]:

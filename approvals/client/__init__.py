@@ -74,7 +74,7 @@ class Client:
             with self._http.stream("GET", "/v1/events", timeout=TIMEOUT) as response:
                 if not response.is_success:
                     response.read()
-                    raise _error(response)
+                    raise error_of(response)
                 for line in response.iter_lines():
                     if line.startswith("event:"):
                         yield None
@@ -141,7 +141,7 @@ class Client:
             with self._http.stream("GET", "/v1/audit/export", params=query) as response:
                 if not response.is_success:
                     response.read()
-                    raise _error(response)
+                    raise error_of(response)
                 yield from response.iter_bytes()
         except httpx2.HTTPError as error:
             raise Unreachable(f"The export from {self.url} broke off.") from error
@@ -179,10 +179,11 @@ class Client:
             raise Unreachable(f"No approvals service answers at {self.url}.") from error
         if response.is_success:
             return _read(response)
-        raise _error(response)
+        raise error_of(response)
 
 
-def _error(response: httpx2.Response) -> ApiError:
+def error_of(response: httpx2.Response) -> ApiError:
+    """The error that an answer says."""
     found = _read(response)
     return ApiError(
         response.status_code,

@@ -20,7 +20,7 @@ from approvals.config.servers import read_server
 from approvals.config.settings import environment
 from approvals.domain.digest import sha256
 from approvals.domain.directory import Agent, Directory, Person, Role
-from approvals.domain.policy.document import policy_at
+from approvals.domain.policy.document import ask_policy, policy_at
 from approvals.domain.policy.read_settings import read_approval
 from approvals.domain.policy.reading import Place, Problems
 from approvals.domain.policy.settings import ApprovalSettings
@@ -114,6 +114,7 @@ class _Loading:
         return Rulebook(
             directory=directory,
             servers=servers,
+            ask=ask_policy(fallback),
             overrides={grant: source.policy for grant, source in own.items()},
             channels=channels,
             zone=zone,

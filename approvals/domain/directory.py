@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum, StrEnum
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EVERYONE = "everyone"
+_SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 HOLD = timedelta(seconds=45)
 """The longest a plain request is held (GATEWAY.md, way 4); TypeScript clients give up at 60 s."""
 MAX_PENDING = 20
@@ -79,6 +81,20 @@ class Directory:
     def solo(self) -> bool:
         """Exactly one person exists, so the owner rule is off (PRODUCT.md, promise 5)."""
         return len(self.people) == 1
+
+    def agent(self, name: str) -> Agent | None:
+        """An agent of the file, or one that a person has wrapped around a server: `git@alice`.
+
+        The latter is on that server only, and exists for as long as its owner does (GATEWAY.md,
+        "approvals wrap").
+        """
+        known = self.agents.get(name)
+        if known is not None:
+            return known
+        server, at, owner = name.partition("@")
+        if not at or owner not in self.people or not _SERVER.fullmatch(server):
+            return None
+        return Agent(name=name, owner=owner, servers=frozenset({server}))
 
     def names(self, person: str, approvers: frozenset[str]) -> bool:
         """Whether `person` is an approver and is meant by one of these approver names."""

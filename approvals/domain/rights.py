@@ -104,5 +104,5 @@ def owner_line(approval: Approval, directory: Directory) -> str:
 
 def _owners(approval: Approval, directory: Directory) -> set[str]:
     """The owner when the call was parked and the owner now: neither may slip through a reload."""
-    agent = directory.agents.get(approval.call.agent)
+    agent = directory.agent(approval.call.agent)
     return {approval.call.owner} | ({agent.owner} if agent else set())

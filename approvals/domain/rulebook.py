@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from approvals.domain.digest import sha256
 from approvals.domain.directory import MAX_PENDING, Directory
+from approvals.domain.policy.document import ask_policy
 from approvals.domain.policy.evaluate import judge, not_bound
 from approvals.domain.strictjson import canonical
 
@@ -74,13 +75,15 @@ class Rulebook:
     """Replaced as a whole, never changed.
 
     `overrides` are policies of one agent on one server; `hash` names the content of the file and
-    of all policies; `pages` is where people decide, as far as that is known; `missing` says in
+    of all policies; `ask` is the built-in one, for servers that people wrap and the file does not
+    name; `pages` is where people decide, as far as that is known; `missing` says in
     sentences what the file asks for and this version cannot do.
     """
 
     directory: Directory = field(default_factory=Directory)
     servers: Mapping[str, Server] = field(default_factory=dict)
     overrides: Mapping[tuple[str, str], Policy] = field(default_factory=dict)
+    ask: Policy = field(default_factory=ask_policy)
     channels: tuple[str, ...] = (LOG,)
     zone: tzinfo = UTC
     pages: str = ""
@@ -89,17 +92,20 @@ class Rulebook:
 
     def policy_of(self, agent: str, server: str) -> Policy | None:
         """The policy for this agent on this server; None when it has no such server."""
-        known = self.directory.agents.get(agent)
-        if known is None or server not in known.servers or server not in self.servers:
+        known = self.directory.agent(agent)
+        if known is None or server not in known.servers:
             return None
-        return self.overrides.get((agent, server)) or self.servers[server].policy
+        if server in self.servers:
+            return self.overrides.get((agent, server)) or self.servers[server].policy
+        return None if agent in self.directory.agents else self.ask
 
     def judge(self, call: Call, *, now: datetime) -> Verdict:
         """The verdict on a call, by the policy that binds its agent on its server."""
         policy = self.policy_of(call.agent, call.server)
         if policy is None:
             return not_bound(call.agent, call.server)
-        labels = self.directory.agents[call.agent].labels
+        known = self.directory.agent(call.agent)
+        labels = known.labels if known else {}
         return judge(policy, call, now=now.astimezone(self.zone), labels=labels)
 
     @property
@@ -119,7 +125,7 @@ class Rulebook:
 
     def max_pending(self, agent: str) -> int:
         """How many calls of this agent may wait for people at once."""
-        known = self.directory.agents.get(agent)
+        known = self.directory.agent(agent)
         return known.max_pending if known else MAX_PENDING
 
     def channels_of(self, requirement: Requirement) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from approvals.domain.call import (
     MAX_NAME,
@@ -21,11 +21,10 @@ from approvals.errors import Unavailable
 from approvals.service.definitions import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from approvals.domain.rulebook import Server
     from approvals.domain.strictjson import Json
-    from approvals.service.definitions import Definitions
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +67,16 @@ class _Listed:
     read_at: float = float("-inf")
 
 
+class Sees(Protocol):
+    """Is shown every list that is read, to notice what a server changed."""
+
+    async def see(self, server: Server, shown: Sequence[Shown]) -> Collection[Shown]: ...
+
+
 class Catalogue:
     """The tools of each server, by its place; read again when too old or a name is missing."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Sees) -> None:
         self._definitions = definitions
         self._listed: defaultdict[str, _Listed] = defaultdict(_Listed)
         self._reading: dict[str, asyncio.Task[None]] = {}

@@ -305,10 +305,13 @@ class Gateway:
         return now is not None and replace(now, policy=server.policy) == server
 
     def _server(self, scope: Scope, agent: AgentPrincipal) -> Server:
+        """A server that the file gives to the agent. What a person wraps is started by that person:
+        it is never reached here, with the credentials of the file. Raises NotFound."""
         name = scope["path_params"]["server"]
         rulebook = self._rules.current
         server = rulebook.servers.get(name)
-        if rulebook.policy_of(agent.name, name) is None or server is None:
+        of_the_file = agent.name in rulebook.directory.agents
+        if not of_the_file or rulebook.policy_of(agent.name, name) is None or server is None:
             raise NotFound("There is no such server for this agent.")
         return server
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HTTP_OK = 200
 
 # What carries no action: the handshake, listings, notifications, answers to the server's questions.
-_ALWAYS = frozenset(
+ALWAYS = frozenset(
     {
         "initialize",
         "server/discover",
@@ -52,7 +52,7 @@ _ALWAYS = frozenset(
 )
 
 
-_KNOWN = _ALWAYS | {"tools/call", "resources/read", "prompts/get"}
+_KNOWN = ALWAYS | {"tools/call", "resources/read", "prompts/get"}
 _FOLDED = frozenset(method.casefold() for method in _KNOWN)
 
 
@@ -81,7 +81,7 @@ class Relay:
         message = request.message
         if message.method is None and await self._answers_approved_call(request):
             return Reply(body=b"", status=202)
-        _check_method(message)
+        check_method(message)
         match message.method:
             case "tools/call" if message.has_id:
                 return await self._calls.handle(request, client)
@@ -120,7 +120,7 @@ class Relay:
         message = request.message
         if not self._passes(request):
             return _not_allowed(message)
-        if message.method is not None and message.method not in _ALWAYS:
+        if message.method is not None and message.method not in ALWAYS:
             freeze = await self._gate.freeze_of(request.agent.name, request.server.name)
             if freeze is not None:
                 text = frozen(freeze.reason).message
@@ -132,13 +132,14 @@ class Relay:
         method = request.message.method
         return (
             method is None
-            or method in _ALWAYS
+            or method in ALWAYS
             or self._gate.other_methods(request.agent.name, request.server.name)
         )
 
 
-def _check_method(message: Message) -> None:
-    """A server that reads methods loosely would run a call that was not judged as one."""
+def check_method(message: Message) -> None:
+    """Raises BadMessage for a method that is nearly a known one: a server that reads methods
+    loosely would run a call that was not judged as one."""
     method = message.method
     if method is not None and method not in _KNOWN and method.strip().casefold() in _FOLDED:
         raise BadMessage(messages.INVALID_REQUEST, "`method` differs only in case or blanks.")

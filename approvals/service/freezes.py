@@ -88,7 +88,7 @@ class Freezes:
         rulebook = self._rules.current
         if server is not None and server not in rulebook.servers:
             raise InvalidInput("There is no server of this name.")
-        if agent is not None and agent not in rulebook.directory.agents:
+        if agent is not None and rulebook.directory.agent(agent) is None:
             raise InvalidInput("There is no agent of this name.")
 
 

@@ -112,7 +112,7 @@ class Identity:
         self._remembered.pop(record.sha256, None)
 
     def _may_make_agent_key(self, by: PersonPrincipal, agent: str) -> None:
-        known = self._rules.current.directory.agents.get(agent)
+        known = self._rules.current.directory.agent(agent)
         if known is None:
             raise NotFound(f"There is no agent {agent}. Name it in approvals.yaml first.")
         if not by.is_admin and known.owner != by.name:
@@ -120,14 +120,13 @@ class Identity:
 
     def _is_theirs(self, by: PersonPrincipal, record: KeyRecord) -> bool:
         if record.agent is not None:
-            agent = self._rules.current.directory.agents.get(record.agent)
+            agent = self._rules.current.directory.agent(record.agent)
             return agent is not None and agent.owner == by.name
         return record.person == by.name
 
     def _owner(self, record: KeyRecord) -> Principal:
         directory = self._rules.current.directory
-        if record.agent is not None and record.agent in directory.agents:
-            agent = directory.agents[record.agent]
+        if record.agent is not None and (agent := directory.agent(record.agent)):
             return AgentPrincipal(name=agent.name, owner=agent.owner)
         if record.person is not None and record.person in directory.people:
             person = directory.people[record.person]

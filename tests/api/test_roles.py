@@ -40,6 +40,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "GET /v1/approvals/{id}/events": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "GET /v1/approvals/{id}/refusal": dict.fromkeys(WHO, 200) | {"other": 404},
     "GET /v1/events": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
+    "POST /v1/tools": dict.fromkeys(WHO, 403) | {"bot": 200, "other": 200},
     "POST /v1/decisions": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
     "POST /v1/sign-in-links": dict.fromkeys(WHO, 201) | {"bot": 403, "other": 403},
     "GET /v1/freezes": dict.fromkeys(WHO, 200) | {"bot": 403, "other": 403},
@@ -114,6 +115,8 @@ async def knock(w: World, route: str, who: str) -> int:  # noqa: C901 (a table)
     elif path == "/v1/decisions":
         approval = await w.parked({"what": f"{who} {path}"})
         body = [{"approval_id": approval["id"], "decision": "deny"}]
+    elif path == "/v1/tools":
+        body = {"server": "up", "tools": ["act", "hidden_act"]}
     elif path == "/v1/events":
         return await first_status(w, path, who)
     elif path == "/v1/freezes" and method == "POST":

@@ -77,6 +77,11 @@ async def ask(context: Context, seconds: float = 0) -> str:
     return f"hello {said.data.name}" if said.action == "accept" else said.action
 
 
+def get_note(what: str) -> str:
+    """Read a note."""
+    return f"saw {what}"
+
+
 def environment() -> str:
     """The names of its variables."""
     return " ".join(sorted(os.environ))  # noqa: TID251 (a program of its own)
@@ -94,7 +99,7 @@ def main() -> None:
     print("Welcome to a server that greets", flush=True)
     print("and logs", file=sys.stderr, flush=True)
     server = MCPServer("stdio", log_level="ERROR")
-    for tool in (act, look, large, slow, pause, ask, environment):
+    for tool in (act, look, get_note, large, slow, pause, ask, environment):
         server.add_tool(tool, structured_output=False)
     server.resource("note://one")(one)
     server.run("stdio")

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 both_eras = pytest.mark.parametrize("era", ERAS)
 
 SERVER = Path(__file__).with_name("stdio_server.py")
-FREE = ("look", "large", "slow", "pause", "ask", "environment")
+FREE = ("look", "get_note", "large", "slow", "pause", "ask", "environment")
 TOOLS = {**{name: {} for name in FREE}, "act": policy()["tools"]["act"]}
 
 

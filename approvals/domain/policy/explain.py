@@ -30,15 +30,16 @@ def explained(rulebook: Rulebook, call: Call, *, now: datetime) -> list[str]:
     Values of the call are not repeated.
     """
     policy = rulebook.policy_of(call.agent, call.server)
-    if policy is None:
+    agent = rulebook.directory.agent(call.agent)
+    if policy is None or agent is None:
         return [f"verdict: deny {not_bound(call.agent, call.server).rule}"]
     return explained_by(
         policy,
         call,
         now=now.astimezone(rulebook.zone),
-        labels=rulebook.directory.agents[call.agent].labels,
+        labels=agent.labels,
         directory=rulebook.directory,
-        agent=rulebook.directory.agents[call.agent],
+        agent=agent,
     )
 
 

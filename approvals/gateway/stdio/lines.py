@@ -1,4 +1,4 @@
-"""One line of a server process, read as far as it takes to know whose it is."""
+"""Lines of a stream, and one of a server process read as far as it takes to know whose it is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,29 @@ from approvals.errors import InvalidJson
 from approvals.gateway import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import asyncio
+    from collections.abc import AsyncIterator, Mapping
 
     from approvals.gateway.stdio.inbox import Asked
+
+
+CHUNK = 256 * 1024
+
+
+async def whole_lines(stream: asyncio.StreamReader, *, most: int) -> AsyncIterator[bytes | None]:
+    """Whole lines without their end; None for one of more than `most` bytes, which is not kept."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await stream.read(CHUNK):
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            yield b"".join([*parts, line]) if size + len(line) <= most else None
+            parts, size = [], 0
+        size += len(rest)
+        if size <= most:
+            parts.append(rest)
+        else:
+            parts = []
 
 
 def read(line: bytes) -> object:

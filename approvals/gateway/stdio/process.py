@@ -18,10 +18,11 @@ from mcp.os.posix.utilities import terminate_posix_process_tree
 
 from approvals.domain.display import visible
 from approvals.errors import Unavailable
+from approvals.gateway.stdio.lines import whole_lines
 from approvals.outbound import MAX_ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     import anyio.abc
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 256 * 1024
 AT_ONCE = 500
 """Lines after which everybody else has a turn."""
 MAX_UNREAD = 1024 * 1024
@@ -123,7 +123,7 @@ class Process:
         assert stdout is not None  # noqa: S101 (started with pipes)
         try:
             heard = 0
-            async for line in _lines(stdout, most=MAX_ANSWER):
+            async for line in whole_lines(stdout, most=MAX_ANSWER):
                 if line is None:
                     logger.warning("server %s sent a line beyond 16 MiB", self._name)
                     break
@@ -149,29 +149,13 @@ class Process:
         """The server's own words for the operator, each line bounded and made visible."""
         assert stderr is not None  # noqa: S101 (started with pipes)
         until, said_so_far = 0.0, 0
-        async for line in _lines(stderr, most=MAX_STDERR):
+        async for line in whole_lines(stderr, most=MAX_STDERR):
             if _now() > until:
                 until, said_so_far = _now() + 10, 0
             said_so_far += 1
             if line and said_so_far <= MAX_SAID:
                 said = visible(line.decode("utf-8", "replace").rstrip())
                 logger.info("server %s says: %s", self._name, said)
-
-
-async def _lines(stream: asyncio.StreamReader, *, most: int) -> AsyncIterator[bytes | None]:
-    """Whole lines without their end; None for one of more than `most` bytes, which is not kept."""
-    parts: list[bytes] = []
-    size = 0
-    while chunk := await stream.read(CHUNK):
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join([*parts, line]) if size + len(line) <= most else None
-            parts, size = [], 0
-        size += len(rest)
-        if size <= most:
-            parts.append(rest)
-        else:
-            parts = []
 
 
 def _now() -> float:

@@ -1,0 +1,332 @@
+"""`tools/call`: asked about over REST, held, released once, sent to the child once, reported."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from approvals.cli.wrap.server import NotWritten
+from approvals.cli.wrap.service import NotRunning, Refused
+from approvals.domain.call import canonical_arguments
+from approvals.domain.refused import Code, Refusal, answer_lost, invalid_arguments
+from approvals.domain.strictjson import Json, as_read, canonical
+from approvals.errors import InvalidArguments
+from approvals.gateway import messages, own, schema
+from approvals.gateway.messages import BadMessage, Message
+from approvals.ports import Answered
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from approvals.cli.wrap.server import Server
+    from approvals.cli.wrap.service import Answer, Service
+    from approvals.cli.wrap.streams import Client
+    from approvals.gateway.catalogue import Tool
+    from approvals.ports import SendOutcome
+
+HOLD = 45.0
+"""Seconds that a plain request is held; TypeScript clients give up at 60."""
+HOLD_WITH_PROGRESS = 200.0
+PROGRESS_EVERY = 12.0
+LONG_POLL = 25
+GONE_FOR = 15.0
+"""Seconds for which a service that does not answer is asked again, while a call is held."""
+ASK_AGAIN = 0.5
+LOOK_AGAIN = frozenset({"not_approved", "already_released", "lapsed", "cancelled"})
+"""What a release is refused with where the approval itself says more by now."""
+MAX_NAME = 200
+MAX_JUSTIFICATION = 2000
+
+
+Reply = Callable[[Message], bytes]
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Held:
+    """A call that is asked about; `sent` is our own request while it is on its way."""
+
+    approval_id: str = ""
+    sent: str = ""
+    cancelled: bool = False
+
+
+class Calls:
+    """Every call of this client; what is sent to the server is here and nowhere else."""
+
+    def __init__(self, client: Client, server: Server, service: Service) -> None:
+        self._client = client
+        self._server = server
+        self._service = service
+        self._held: dict[str, _Held] = {}
+        self._sending: dict[str, asyncio.Task[Reply]] = {}
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether an approved call is on its way."""
+        return bool(self._sending)
+
+    async def leave(self, *, within: float) -> None:
+        """Nobody waits any more; what was sent may still be answered, and its outcome told."""
+        if self._sending:
+            await asyncio.wait(set(self._sending.values()), timeout=within)
+
+    async def cancel(self, about: str) -> None:
+        """The client gives a call up: it is withdrawn, and if it was sent the server is told."""
+        held = self._held.get(about)
+        if held is None:
+            return
+        held.cancelled = True
+        if held.sent:
+            await self._server.write(own.cancellation(held.sent))
+        elif held.approval_id:
+            with suppress(Refused):
+                await self._service.cancel(held.approval_id)
+
+    async def handle(self, message: Message) -> bool:
+        """Whether the call may pass as the client sent it; else the client is answered here."""
+        key = canonical(message.id)
+        held = self._held[key] = _Held()
+        try:
+            reply = await self._judged(message, held)
+        except InvalidArguments as error:
+            reply = messages.refused(message, invalid_arguments(str(error)))
+        except Refused as error:
+            reply = messages.refused(message, _refusal(Code.UNAVAILABLE, f"NOT EXECUTED: {error}"))
+        finally:
+            del self._held[key]
+        if held.cancelled:
+            return False  # whoever cancels a request expects no answer to it
+        if reply is None:
+            return True
+        await self._client.write(reply)
+        return False
+
+    async def _judged(self, message: Message, held: _Held) -> bytes | None:
+        """The answer; None: the call may pass."""
+        name = message.params.get("name")
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+            raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.")
+        tool = await self._server.tool(name, message)
+        if tool is None:
+            return messages.unknown_tool(message, name)
+        arguments = _arguments(message)
+        text = canonical_arguments(arguments)
+        if why := schema.why_not(text, tool.input_schema):
+            return messages.refused(message, invalid_arguments(why))
+        arrived = await self._service.arrive(
+            name,
+            arguments,
+            definition=self._server.definition(tool),
+            justification=_justification(message),
+        )
+        match arrived:
+            case {"verdict": "allow"}:
+                return None
+            case {"verdict": "require_approval", "approval": dict(approval)}:
+                held.approval_id = str(approval.get("id"))
+                async with self._telling(message, held):
+                    return await self._decided(message, held, approval, tool, text)
+            case {"refusal": dict(refusal)}:
+                return messages.refused(message, _said(refusal))
+        raise Refused("The service answered with something unexpected.")
+
+    async def _decided(
+        self, message: Message, held: _Held, approval: Answer, tool: Tool, text: str
+    ) -> bytes:
+        """Wait as long as this client can, then answer with the result, or why there is none."""
+        loop = asyncio.get_running_loop()
+        waits = HOLD_WITH_PROGRESS if _token(message) is not None else HOLD
+        deadline = loop.time() + waits
+        while (left := deadline - loop.time()) > 0 and not held.cancelled:
+            if approval.get("status") == "approved":
+                try:
+                    return await self._released(message, held, approval, tool, text)
+                except Refused as error:
+                    if error.code not in LOOK_AGAIN:
+                        raise
+                    await asyncio.sleep(ASK_AGAIN)
+            elif approval.get("status") != "pending":
+                break
+            approval = await self._looked(held.approval_id, min(left, LONG_POLL))
+        told = _said(await self._service.refusal(held.approval_id))
+        return messages.refused(message, told)
+
+    async def _looked(self, id_: str, wait: float) -> Answer:
+        """The approval after a while; a service that is gone for a moment is asked again."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + GONE_FOR
+        while True:
+            try:
+                return await self._service.approval(id_, wait=max(1, round(wait)))
+            except NotRunning:
+                if loop.time() > until:
+                    raise
+                await asyncio.sleep(ASK_AGAIN)
+
+    async def _released(
+        self, message: Message, held: _Held, approval: Answer, tool: Tool, text: str
+    ) -> bytes:
+        """Take the release and send, in a task that outlives the wait of the client. Who asked the
+        same waits for the same sending."""
+        now = await self._server.tool(tool.shown.tool, message, fresh=True)
+        if now is None or now.shown.hash != tool.shown.hash:
+            with suppress(Refused):
+                await self._service.cancel(held.approval_id)
+            return messages.refused(message, _refusal(Code.DEFINITION_CHANGED, CHANGED))
+        if held.cancelled:
+            raise Refused("The call was given up before it was sent.")
+        sending = self._sending.get(held.approval_id)
+        if sending is None:
+            sent = self._sent(message, held, str(approval.get("digest")), tool, text)
+            sending = self._sending[held.approval_id] = asyncio.create_task(sent)
+            sending.add_done_callback(lambda _: self._sending.pop(held.approval_id, None))
+        return (await asyncio.shield(sending))(message)
+
+    async def _sent(
+        self, message: Message, held: _Held, digest: str, tool: Tool, text: str
+    ) -> Reply:
+        """The one request to the child. What was approved is sent, and it is what was asked."""
+        id_, token = held.approval_id, secrets.token_urlsafe(24)
+        approved = await self._taken(id_, digest, token)
+        if approved != text:
+            await self._report(id_, token, "not_sent", "The arguments were not those asked about.")
+            raise Refused("What was approved is not what was asked; it was not sent.")
+        request = own.call_request(tool.shown.tool, approved, message)
+        held.sent = request.id
+        try:
+            outcome = await self._server.send(request)
+        except NotWritten:
+            await self._report(id_, token, "not_sent", "The server's process has ended.")
+            return partial(_refused_as, _said(await self._service.refusal(id_)))
+        return await self._ended(id_, token, outcome)
+
+    async def _ended(self, id_: str, token: str, outcome: SendOutcome) -> Reply:
+        """Tell the outcome to the service; what each client that waits is answered."""
+        if not isinstance(outcome, Answered):  # not reported: the service says that it is unknown
+            return partial(_refused_as, answer_lost())
+        status = "failed" if outcome.is_error or outcome.error is not None else "succeeded"
+        await self._report(id_, token, status, None)
+        if outcome.error is None and outcome.result is None:
+            return partial(_refused_as, _refusal(Code.FAILED, ASKED_BACK))
+        return partial(_answered_as, outcome)
+
+    async def _taken(self, id_: str, digest: str, token: str) -> str:
+        """The release; the same token is the same one, so a lost answer is asked for again."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + GONE_FOR
+        while True:
+            try:
+                return await self._service.release(id_, digest=digest, token=token)
+            except NotRunning:
+                if loop.time() > until:
+                    raise
+                await asyncio.sleep(ASK_AGAIN)
+
+    async def _report(self, id_: str, token: str, status: str, detail: str | None) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + GONE_FOR
+        while True:
+            try:
+                await self._service.report(id_, token=token, status=status, detail=detail)
+            except NotRunning:
+                if loop.time() > until:
+                    break
+                await asyncio.sleep(ASK_AGAIN)
+                continue
+            except Refused as error:
+                sys.stderr.write(f"approvals: the outcome of {id_} was not taken: {error}\n")
+            return
+        sys.stderr.write(f"approvals: the outcome of {id_} ({status}) could not be told\n")
+
+    @asynccontextmanager
+    async def _telling(self, message: Message, held: _Held) -> AsyncIterator[None]:
+        """Tell a client that asked for it, every few seconds, that its call is held."""
+        token = _token(message)
+        if token is None:
+            yield
+            return
+        task = asyncio.create_task(self._tell(token, held))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _tell(self, token: Json, held: _Held) -> None:
+        said = f"Waiting for a person ({held.approval_id})."
+        at = 0
+        while True:
+            at += 1
+            params: dict[str, Json] = {"progressToken": token, "progress": at, "message": said}
+            note: dict[str, Json] = {"jsonrpc": "2.0", "method": messages.PROGRESS}
+            await self._client.write(as_read({**note, "params": params}).encode())
+            await asyncio.sleep(PROGRESS_EVERY)
+
+
+CHANGED = (
+    "NOT EXECUTED: the server changed the tool's definition while the call waited. What was "
+    "approved is no longer what would run. Read the tool list again first."
+)
+ASKED_BACK = (
+    "FAILED: the call was approved and sent, and the server asked for input nobody approved. It "
+    "may have acted. Do not repeat it. Ask your user to check."
+)
+
+
+def _refused_as(refusal: Refusal, message: Message) -> bytes:
+    return messages.refused(message, refusal)
+
+
+def _answered_as(outcome: Answered, message: Message) -> bytes:
+    if outcome.error is not None:
+        return messages.error_body(message.id, outcome.error)
+    return messages.result(message, outcome.result)
+
+
+def _arguments(message: Message) -> dict[str, Json]:
+    arguments = message.params.get("arguments", {})
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, dict):
+        raise InvalidArguments("The arguments of a call are a JSON object.")
+    return arguments
+
+
+def _justification(message: Message) -> str | None:
+    said = message.meta.get(messages.JUSTIFICATION)
+    if not isinstance(said, str):
+        return None
+    if len(said) > MAX_JUSTIFICATION or "\0" in said:
+        raise InvalidArguments(f"A justification has at most {MAX_JUSTIFICATION} characters.")
+    return said
+
+
+def _token(message: Message) -> Json:
+    token = message.meta.get("progressToken")
+    return None if isinstance(token, bool) or not isinstance(token, str | int) else token
+
+
+def _said(told: Mapping[str, Json]) -> Refusal:
+    """A refusal as the service said it."""
+    retry, rule = told.get("retry_after"), told.get("rule")
+    return Refusal(
+        code=Code(str(told.get("code"))),
+        message=str(told.get("message")),
+        rule=rule if isinstance(rule, str) else None,
+        retry_after=retry if isinstance(retry, int) else None,
+        approval_id=_text(told.get("approval_id")),
+        retry_allowed=told.get("retry_allowed") is True,
+    )
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _refusal(code: Code, text: str) -> Refusal:
+    return Refusal(code=code, message=text, retry_allowed=code is Code.UNAVAILABLE)
