@@ -19,7 +19,7 @@ from approvals.protocol import BoundedHttp
 from approvals.service.identity import PersonPrincipal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -55,12 +55,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def built(folder: Path, *, lasting: str) -> AsyncIterator[Stage]:
+async def built(
+    folder: Path, *, lasting: str, policy: Mapping[str, object] = POLICY
+) -> AsyncIterator[Stage]:
     """A running stage; `lasting` is how long a held call waits, as a policy writes it."""
     exchange = Exchange()
     async with served(exchange.app()) as exchange_url:
         config = folder / "approvals.yaml"
-        config.write_text(_config(f"{exchange_url}/mcp", lasting))
+        config.write_text(_config(f"{exchange_url}/mcp", policy, lasting))
         settings = Settings(database_url=f"sqlite:///{folder}/demo.db", config=config)
         app = create_app(settings)
         async with served(app) as url:
@@ -114,13 +116,13 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._leaving.wait(), 0.1)
 
 
-def _config(exchange_url: str, lasting: str) -> str:
+def _config(exchange_url: str, policy: Mapping[str, object], lasting: str) -> str:
     return json.dumps(
         {
             "servers": {
                 "exchange": {
                     "url": exchange_url,
-                    "policy": POLICY | {"approval": {"timeout": lasting}},
+                    "policy": {**policy, "approval": {"timeout": lasting}},
                 }
             },
             "agents": {"trader-bot": {"servers": ["exchange"], "owner": "alice"}},
