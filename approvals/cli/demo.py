@@ -13,6 +13,9 @@ import typer
 from approvals.domain.policy.reading import read_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from approvals.demo.attacked import Attack
     from approvals.demo.play import Answer
 
 TIME_TO_DECIDE = "2m"
@@ -37,6 +40,16 @@ def demo(*, yes: bool, no: bool, timeout: str | None) -> None:
         return await _prompt()
 
     asyncio.run(play(Script(ask=ask, timeout=timeout or TIME_TO_DECIDE, say=typer.echo)))
+
+
+def attacks(played: Sequence[Attack] | None = None) -> None:
+    """Play attacks, all there are unless told which; exit code 1 if one gets through."""
+    from approvals.demo.attacked import play
+    from approvals.demo.attacks import ATTACKS
+
+    logging.disable(logging.CRITICAL)  # what comes of an attack is on its line
+    if not asyncio.run(play(typer.echo, ATTACKS if played is None else played)):
+        raise typer.Exit(1)
 
 
 async def _prompt() -> Answer:

@@ -61,11 +61,19 @@ def demo(
     timeout: Annotated[
         str | None, typer.Option(help="Let nobody answer; denied after this long, such as 5s.")
     ] = None,
+    attacks: Annotated[
+        bool, typer.Option("--attacks", help="Play attacks instead, and what comes of each.")
+    ] = False,
 ) -> None:
     """See a held call: a toy exchange, a real gateway, a real agent. Twenty seconds."""
-    from approvals.cli.demo import demo as run
+    from approvals.cli import demo as command
 
-    run(yes=yes, no=no, timeout=timeout)
+    if not attacks:
+        command.demo(yes=yes, no=no, timeout=timeout)
+    elif yes or no or timeout is not None:
+        raise typer.BadParameter("--attacks goes with none of --yes, --no and --timeout")
+    else:
+        command.attacks()
 
 
 @app.command(name="list")
