@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 import select
 import sys
+import termios
 import threading
 import time
+import tty
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ KEYS = "[a] approve   [d] deny   [enter] details   [n] next   [q] quit"
 LOOK_EVERY = 5.0
 """Seconds after which the list is read again without a hint."""
 AGAIN_AFTER = 1.0
+LOCAL = 3
+"""Where a terminal's local modes stand in its attributes."""
 END = {"q", "\x03", "\x04", ""}
 
 
@@ -41,7 +45,8 @@ def watch(*, url: str | None, key: str | None) -> None:
         with _hints(listener) as hinted:
             typer.echo(f"Watching {client.url}. {'' if desk.waiting else 'Nothing is waiting.'}")
             if sys.stdin.isatty():
-                _answering(desk, hinted)
+                with _single_keys():
+                    _answering(desk, hinted)
             else:
                 _listening(desk, hinted)
 
@@ -178,10 +183,10 @@ def _look(desk: _Desk) -> None:
 
 def _key(hinted: int) -> str | None:
     """The key that was pressed; None: look at the list again."""
-    with _single_keys():
-        ready, _, _ = select.select([sys.stdin, hinted], [], [], LOOK_EVERY)
-        if sys.stdin in ready:
-            return os.read(sys.stdin.fileno(), 1).decode("ascii", "replace")
+    typing = sys.stdin.fileno()
+    ready, _, _ = select.select([typing, hinted], [], [], LOOK_EVERY)
+    if typing in ready:
+        return os.read(typing, 1).decode("ascii", "replace")
     if hinted in ready:
         os.read(hinted, 4096)
     return None
@@ -190,11 +195,8 @@ def _key(hinted: int) -> str | None:
 @contextmanager
 def _single_keys() -> Iterator[None]:
     """The terminal gives each key at once; afterwards it is as it was."""
-    import termios
-    import tty
-
     before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
+    tty.setcbreak(sys.stdin, termios.TCSADRAIN)
     try:
         yield
     finally:
@@ -202,10 +204,25 @@ def _single_keys() -> Iterator[None]:
 
 
 def _said(question: str) -> str:
-    """A whole line."""
-    sys.stdout.write(question)
-    sys.stdout.flush()
-    return sys.stdin.readline()
+    """A whole line, typed after the question was shown: what was typed before answers nothing."""
+    keys = termios.tcgetattr(sys.stdin)
+    whole = [*keys]
+    whole[LOCAL] = keys[LOCAL] | termios.ICANON | termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, whole)
+    try:
+        sys.stdout.write(question)
+        sys.stdout.flush()
+        return _line()
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, keys)
+
+
+def _line() -> str:
+    """Read past Python's own buffer, which the waiting for keys does not see."""
+    typed = b""
+    while not typed.endswith(b"\n") and (part := os.read(sys.stdin.fileno(), 4096)):
+        typed += part
+    return typed.decode("utf-8", "replace")
 
 
 @contextmanager
