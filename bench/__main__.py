@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import deadlines, memory, policy, rates, through
+from bench import deadlines, memory, policy, rates, start, through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ PARTS = {
     "P12": policy.rows,
     "P8": memory.rows,
     "P9": deadlines.rows,
+    "P13": start.rows,
     "rates": rates.rows,
     "through": through.rows,
 }

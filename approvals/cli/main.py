@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +15,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
+INTERRUPTED = 130
 policy_app = typer.Typer(help="Look at a policy before it is used.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys of people and agents.", no_args_is_help=True)
@@ -143,7 +144,7 @@ def watch(url: Url = None, key: Key = None) -> None:
 @app.command(context_settings={"ignore_unknown_options": True})
 def wrap(
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND…", help="A stdio MCP server.")
+        list[str], typer.Argument(metavar="COMMAND", help="After `--`: a stdio MCP server.")
     ],
     server: Annotated[
         str | None, typer.Option(help="What to call the server; else a part of the command.")
@@ -391,13 +392,26 @@ def export(
 
 def main() -> None:
     """Run; expected errors are one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BaseException as error:
+        _end(error)
+        raise
+
+
+def _end(error: BaseException) -> None:
+    """Exit where the error was expected. What knows them is imported only now."""
+    if isinstance(error, SystemExit):
+        return
+    import asyncio
+
     from approvals.client import ApiError, Unreachable
     from approvals.errors import ApprovalsError
 
-    try:
-        app()
-    except (ApprovalsError, ApiError, Unreachable) as error:
+    if isinstance(error, asyncio.CancelledError):
+        sys.exit(INTERRUPTED)
+    if isinstance(error, ApprovalsError | ApiError | Unreachable):
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(130)

@@ -142,29 +142,28 @@ async def test_nothing_serious_stands_against_any_page(
 
 async def test_hostile_text_does_nothing_in_a_real_browser(tmp_path: Path) -> None:
     """Nothing runs, nothing is fetched elsewhere, and the page is as wide as its window."""
-    rule = {"conditions": []}
+    rule: dict[str, list[object]] = {"conditions": []}
     document = {"version": "1", "default": "deny", "tools": {"*": {"require_approval_if": [rule]}}}
-    async with world(tmp_path, document=document) as w:
-        async with window(size=PHONE) as seen:
-            elsewhere: list[str] = []
-            seen.page.on("request", lambda request: elsewhere.append(request.url))
-            seen.page.on("dialog", lambda dialog: seen.errors.append(dialog.message))
-            await seen.sign_in(w, "bob")
-            for bad in (*STRINGS.values(), LONG):
-                body = {
-                    "server": "up",
-                    "tool": bad[:200],
-                    "arguments": {"what": bad, bad[:200]: 1},
-                    "justification": bad[:2000],
-                }
-                asked = await w.rest("POST", "/v1/approvals", by="bot", json_body=body)
-                await opened(w, seen, asked.json()["approval"]["id"])
-                assert await seen.page.get_by_role("button", name="Approve").is_visible()
-                assert await wider(seen) == 0
-            await seen.page.goto(f"{w.people_url}/")
+    async with world(tmp_path, document=document) as w, window(size=PHONE) as seen:
+        elsewhere: list[str] = []
+        seen.page.on("request", lambda request: elsewhere.append(request.url))
+        seen.page.on("dialog", lambda dialog: seen.errors.append(dialog.message))
+        await seen.sign_in(w, "bob")
+        for bad in (*STRINGS.values(), LONG):
+            body = {
+                "server": "up",
+                "tool": bad[:200],
+                "arguments": {"what": bad, bad[:200]: 1},
+                "justification": bad[:2000],
+            }
+            asked = await w.rest("POST", "/v1/approvals", by="bot", json_body=body)
+            await opened(w, seen, asked.json()["approval"]["id"])
+            assert await seen.page.get_by_role("button", name="Approve").is_visible()
             assert await wider(seen) == 0
-            assert seen.errors == []
-            assert [url for url in elsewhere if not url.startswith(w.people_url)] == []
+        await seen.page.goto(f"{w.people_url}/")
+        assert await wider(seen) == 0
+        assert seen.errors == []
+        assert [url for url in elsewhere if not url.startswith(w.people_url)] == []
 
 
 async def wider(seen: Window) -> int:
