@@ -29,7 +29,9 @@ async def create_key(request: Request) -> Response:
     record, key = await services(request).identity.create_key(
         by, person=body.person, agent=agent, label=body.label
     )
-    return answer({**key_resource(record), "key": key}, status=201)
+    known = services(request).rules.current.directory.agent(record.agent or "")
+    servers = sorted(known.servers) if known else []
+    return answer({**key_resource(record), "servers": servers, "key": key}, status=201)
 
 
 async def list_keys(request: Request) -> Response:

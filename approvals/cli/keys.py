@@ -7,6 +7,7 @@ import json
 
 import typer
 
+from approvals.cli.clients import KEY, McpClient, snippet
 from approvals.cli.connection import connect
 from approvals.domain.display import visible
 from approvals.errors import NotFound
@@ -20,7 +21,11 @@ def create(
         raise typer.BadParameter("give --agent or --person")
     with connect(url, key) as client:
         made = client.create_key(agent=agent, person=person, label=label)
-    typer.echo(made["key"])
+    typer.echo(made["key"])  # alone on standard output, so that a script can take it
+    for server in made["servers"]:
+        at = f"{client.url}/mcp/{server}"
+        typer.echo(f"# with the key in {KEY}:", err=True)
+        typer.echo(visible(snippet(McpClient.CLAUDE_CODE, server, at)), err=True)
 
 
 def first_admin(*, person: str | None, label: str) -> None:

@@ -77,6 +77,19 @@ def demo(
         command.attacks()
 
 
+@app.command()
+def init(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The configuration of an MCP client; else one in this folder."),
+    ] = None,
+) -> None:
+    """Write approvals.yaml and policies for the servers that an MCP client uses."""
+    from approvals.cli.init import init as run
+
+    run(file)
+
+
 @app.command(name="list")
 def list_(
     status: Annotated[str | None, typer.Option(help="Only these, such as pending.")] = None,
@@ -139,6 +152,21 @@ def watch(url: Url = None, key: Key = None) -> None:
     from approvals.cli.watch import watch as run
 
     run(url=url, key=key)
+
+
+@app.command()
+def connect(
+    server: Annotated[str, typer.Argument(help="A server of approvals.yaml.")],
+    client: Annotated[
+        str, typer.Option(help="claude-code, cursor, vscode, codex or python.")
+    ] = "claude-code",
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Print the configuration with which a client reaches a server behind the gateway."""
+    from approvals.cli.clients import connect as run
+
+    run(server, client=client, url=url, key=key)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -1,0 +1,96 @@
+"""The texts of the files: approvals.yaml, and a policy with one line for each tool."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from approvals.domain.redact import is_secret
+from approvals.domain.risk import Category
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from approvals.cli.init.entries import Entry
+    from approvals.cli.init.listing import Listed
+    from approvals.domain.strictjson import Json
+
+AGENT = "agent"
+CONFIG = "approvals.yaml"
+SECRETS = ".approvals-secrets"
+PRIVATE, PUBLIC = 0o600, 0o644
+_FORM = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Files by name, each with its text and its mode."""
+
+    files: Mapping[str, tuple[str, int]]
+
+
+def planned(servers: Mapping[str, Listed], *, source: str) -> Plan:
+    """What `init` writes. Secrets go into files of their own, which only this user reads."""
+    files: dict[str, tuple[str, int]] = {}
+    config = [f"# From {json.dumps(source)}, by approvals init.", "servers:"]
+    for name, server in servers.items():
+        entry, secrets = _without_secrets(name, server.entry)
+        files |= {path: (text, PRIVATE) for path, text in secrets.items()}
+        config += [f"  {name}:", *_members(entry)]
+        if server.tools is not None:
+            config.append(f"    policy: {name}.yaml")
+            files[f"{name}.yaml"] = (_policy(name, server.tools), PUBLIC)
+        else:
+            config.append("    # no policy: what only reads runs, a person is asked about the rest")
+    if any(name.startswith(SECRETS) for name in files):
+        files[f"{SECRETS}/.gitignore"] = ("*\n", PRIVATE)
+    names = ", ".join(servers)
+    config += ["agents:", f"  {AGENT}: {{servers: [{names}]}}", "approval: {timeout: 15m}"]
+    return Plan({CONFIG: ("\n".join(config) + "\n", PUBLIC), **files})
+
+
+def _policy(server: str, tools: Mapping[str, Category]) -> str:
+    lines = [
+        f"# {server}: `{{}}` runs; where require_approval_if stands, a person is asked.",
+        'version: "1"',
+        "default: deny  # a tool that is not listed here does not run",
+        "tools:" if tools else "tools: {}",
+    ]
+    return "\n".join([*lines, *(_tool(*tool) for tool in sorted(tools.items()))]) + "\n"
+
+
+def _tool(name: str, category: Category) -> str:
+    says = "{}" if category is Category.READ else "{require_approval_if: [{conditions: []}]}"
+    return f"  {json.dumps(name)}: {says}  # {category}"
+
+
+def _members(entry: Entry) -> Iterator[str]:
+    """JSON is YAML too."""
+    for key, value in entry.items():
+        yield f"    {key}: {json.dumps(value)}"
+
+
+def _without_secrets(server: str, entry: Entry) -> tuple[Entry, dict[str, str]]:
+    """The entry with `${file:…}` for what opens doors, and the files."""
+    files: dict[str, str] = {}
+    kept = {key: value for key, value in entry.items() if key != "type"}
+    for key in ("env", "headers"):
+        block = entry.get(key)
+        if isinstance(block, dict):
+            kept[key] = {
+                name: _hidden(f"{server}.{name}", value, files)
+                if key == "headers" or is_secret(name)
+                else value
+                for name, value in block.items()
+            }
+    return kept, files
+
+
+def _hidden(name: str, value: Json, files: dict[str, str]) -> Json:
+    if not isinstance(value, str) or _FORM.search(value):
+        return value  # the environment has it already
+    path = f"{SECRETS}/{re.sub(r'[^A-Za-z0-9._-]', '-', name)}"
+    files[path] = value
+    return f"${{file:{path}}}"
