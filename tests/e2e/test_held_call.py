@@ -65,6 +65,9 @@ async def test_a_call_still_waiting_at_the_end_of_the_hold_is_pending_and_not_lo
         result = await agent.call_tool("act", {"what": "x"})
         assert result.is_error
         assert text(result).startswith("NOT EXECUTED YET: this call waits for a person until")
+        [approval] = await w.pending()
+        assert f"A person decides at http://127.0.0.1:8642/a/{approval['id']} " in text(result)
+        assert "link=" not in text(result)
         assert result.meta is not None
         assert result.meta["mcp-approvals/call"]["code"] == "pending"
         [approval] = await w.pending()
