@@ -12,6 +12,7 @@ import threading
 import time
 import tty
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,7 +24,7 @@ from approvals.client import ApiError, Unreachable
 from approvals.domain.display import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from approvals.client import Client
 
@@ -64,12 +65,16 @@ class _Desk:
     def current(self) -> dict[str, Any] | None:
         return self.waiting[self._at % len(self.waiting)] if self.waiting else None
 
+    @property
+    def ids(self) -> list[str]:
+        return [approval["id"] for approval in self.waiting]
+
     def look(self) -> None:
         """Read the list again, and stay with the same call."""
         before = self.current
         found = self._client.approvals(status="pending", limit="200")
         self.waiting = list(reversed(found))
-        ids = [approval["id"] for approval in self.waiting]
+        ids = self.ids
         self._at = ids.index(before["id"]) if before and before["id"] in ids else 0
         if before and before["id"] not in ids:
             self._tell_end(before["id"])
@@ -78,8 +83,8 @@ class _Desk:
         """One line and a bell for every call that was not told yet."""
         for approval in self.waiting:
             if approval["id"] not in self._told:
-                self._told.add(approval["id"])
                 card = self._client.card(approval["id"])
+                self._told.add(approval["id"])
                 typer.echo(f"{BELL}{approval['id']}  {headline(card)}")
                 typer.echo(f"  {visible(card['deadline'])}")
 
@@ -131,25 +136,29 @@ class _Desk:
 
 
 def _answering(desk: _Desk, hinted: int) -> None:
-    told = False
+    told: list[str] = []
     while True:
-        before = len(desk.waiting)
-        desk.tell_new()
-        if desk.waiting and (not told or len(desk.waiting) != before):
+        _trying(desk.tell_new)
+        if desk.waiting and told != desk.ids:
             typer.echo(KEYS)
-            told = True
+            told = desk.ids
         pressed = _key(hinted)
         if pressed is None:
-            _look(desk)
-            continue
-        if pressed in END:
+            _trying(desk.look)
+        elif pressed in END:
             return
-        try:
-            _act(desk, pressed)
-        except ApiError as error:  # somebody was faster, or may not
-            typer.echo(visible(str(error)))
-            desk.look()
-        told = False
+        else:
+            _trying(partial(_act, desk, pressed))
+            told = []
+
+
+def _trying(what: Callable[[], object]) -> None:
+    """Say what goes wrong: somebody was faster, or may not, or the service is gone for a moment."""
+    try:
+        what()
+    except (ApiError, Unreachable) as error:
+        typer.echo(visible(str(error)))
+        time.sleep(AGAIN_AFTER)
 
 
 def _act(desk: _Desk, pressed: str) -> None:
@@ -166,19 +175,11 @@ def _act(desk: _Desk, pressed: str) -> None:
 
 def _listening(desk: _Desk, hinted: int) -> None:
     while True:
-        desk.tell_new()
+        _trying(desk.tell_new)
         ready, _, _ = select.select([hinted], [], [], LOOK_EVERY)
         if ready:
             os.read(hinted, 4096)
-        _look(desk)
-
-
-def _look(desk: _Desk) -> None:
-    try:
-        desk.look()
-    except Unreachable as error:
-        typer.echo(visible(str(error)))
-        time.sleep(AGAIN_AFTER)
+        _trying(desk.look)
 
 
 def _key(hinted: int) -> str | None:

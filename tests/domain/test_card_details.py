@@ -119,3 +119,16 @@ def test_the_description_is_the_servers_or_the_calling_programs() -> None:
 )
 def test_a_duration_in_a_sentence_has_its_whole_word(seconds: int, said: str) -> None:
     assert span_in_words(timedelta(seconds=seconds)) == said
+
+
+def test_revealed_values_are_shown_whole_and_the_card_is_complete() -> None:
+    given = call({"secret": "hunter2", "n": 1})
+    asked = approval(call=given, hidden=("/secret",))
+    shown = card(asked, directory=PEOPLE, now=NOON, revealed=True)
+    assert [(line.name, line.value) for line in shown.arguments] == [
+        ("secret", '"hunter2"'),
+        ("n", "1"),
+    ]
+    assert shown.complete
+    assert not any("hidden" in note for note in shown.notes)
+    assert not card(asked, directory=PEOPLE, now=NOON).complete

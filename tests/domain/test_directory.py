@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from approvals.domain.directory import Assurance, Directory, Person, Role, approver_title, title
+from approvals.domain.directory import (
+    Agent,
+    Assurance,
+    Directory,
+    Person,
+    Role,
+    approver_title,
+    title,
+)
 from tests.domain.builders import PEOPLE
 
 
@@ -66,3 +76,20 @@ def test_a_name_is_shown_with_a_capital(name: str, shown: str) -> None:
 )
 def test_an_approver_is_shown_without_its_kind(approver: str, shown: str) -> None:
     assert approver_title(approver) == shown
+
+
+def test_an_agent_that_a_person_wraps_exists_by_its_name_and_owner() -> None:
+    wrapped = PEOPLE.agent("git@bob")
+    assert wrapped is not None
+    assert (wrapped.owner, wrapped.servers) == ("bob", frozenset({"git"}))
+    assert PEOPLE.agent("trader-bot") is PEOPLE.agents["trader-bot"]
+
+
+@pytest.mark.parametrize("name", ["git@mallory", "git@", "@bob", "git", "a b@bob", "git@bob@bob"])
+def test_any_other_name_is_no_agent(name: str) -> None:
+    assert PEOPLE.agent(name) is None
+
+
+def test_an_agent_of_the_file_comes_before_one_by_name() -> None:
+    named = Agent(name="git@bob", owner="alice", servers=frozenset({"exchange"}))
+    assert replace(PEOPLE, agents={"git@bob": named}).agent("git@bob") is named

@@ -295,3 +295,11 @@ def test_what_a_client_may_show_while_it_waits_names_the_deadline_and_the_approv
     asked = approval()
     said = refusal.waiting_for(asked)
     assert said == f"Waiting for a person until 12:15 UTC ({asked.id})."
+
+
+def test_a_pending_call_names_the_page_where_a_person_decides() -> None:
+    where = "A person decides at https://approvals.example/a/apr_0123456789abcdef "
+    said = refusal.refusal_of(approval(), pages="https://approvals.example").message
+    assert f"{where}Continue with other work" in said
+    waiting = refusal.waiting_for(approval(), pages="https://approvals.example")
+    assert waiting.endswith(where.rstrip())

@@ -157,3 +157,16 @@ def test_the_file_knows_whether_a_rule_of_any_policy_lets_owners_decide(owners: 
     for book in (by_server, by_override, by_default):
         assert book.lets_owners_decide is owners
     assert not Rulebook().lets_owners_decide
+
+
+def test_an_agent_that_a_person_wraps_meets_the_built_in_policy_on_its_server_alone() -> None:
+    assert RULES.policy_of("git@bob", "git") is RULES.ask
+    assert RULES.policy_of("git@bob", "exchange") is None
+    assert RULES.policy_of("exchange@bob", "exchange") is EXCHANGE
+    verdict = RULES.judge(call(agent="git@bob", server="git", tool="act"), now=NOON)
+    assert verdict.ruling is Ruling.REQUIRE_APPROVAL
+
+
+def test_agents_are_told_times_in_the_zone_and_where_people_decide() -> None:
+    told = replace(RULES, pages="http://127.0.0.1:8642").telling
+    assert told == (RULES.zone, "http://127.0.0.1:8642")
