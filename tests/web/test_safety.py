@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from pathlib import Path
@@ -197,6 +198,22 @@ async def test_a_person_who_left_the_file_is_signed_out(tmp_path: Path) -> None:
         config.write_text(config.read_text().replace('"bob": {}, ', ""))
         await w.services.liveness.reload()
         assert (await bob.get("/")).headers["location"] == "/login"
+
+
+async def test_a_page_that_is_open_ends_with_its_session(tmp_path: Path) -> None:
+    """Whoever stole the cookie sees nothing more either, from the next change on."""
+    async with world(tmp_path) as w:
+        approval = await w.parked()
+        bob = await browser(w, "bob")
+        headers = {"cookie": f"approvals={bob.session}"}
+        path = f"{w.people_url}/a/{approval['id']}/live"
+        page = await bob.get("/")
+        async with asyncio.timeout(20), w.http.stream("GET", path, headers=headers) as stream:
+            parts = stream.aiter_text()
+            assert "nobody" in await anext(parts)
+            await bob.post("/logout", hidden(page.text, "logout"))
+            await w.deny(approval, by="carol", reason="a secret reason")
+            assert "a secret reason" not in "".join([part async for part in parts])
 
 
 def test_the_scripts_are_the_published_ones() -> None:

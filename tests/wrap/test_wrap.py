@@ -13,7 +13,7 @@ import pytest
 from approvals.cli.wrap.names import server_name
 from tests.cli.test_serve import Machine
 from tests.e2e.world import ERAS, text
-from tests.wrap.wrapped import Person, ran, wrapped
+from tests.wrap.wrapped import SERVER, Person, ran, wrapped
 
 pytestmark = pytest.mark.anyio
 NOT_RUNNING = "NOT EXECUTED: approvals is not running. Start it with: approvals serve"
@@ -188,3 +188,39 @@ async def test_the_key_of_a_wrap_asks_for_its_server_only_and_ends_with_it(
 )
 def test_a_server_is_called_by_what_is_its_own_in_the_command(command: str, name: str) -> None:
     assert server_name(command.split()) == name
+
+
+async def test_the_server_gets_the_clients_variables_and_none_of_ours(machine: Machine) -> None:
+    machine.serve()
+    more = {"MINE": "x", "APPROVALS_LOG_LEVEL": "INFO"}
+    async with Person(machine) as person, wrapped(machine, more=more) as agent:
+        call = asyncio.create_task(agent.call_tool("environment", {}))
+        [approval] = await person.pending()
+        await person.approve(approval)
+        names = text(await call).split()
+        assert "MINE" in names
+        assert not [name for name in names if name.startswith("APPROVALS_")]
+
+
+async def test_what_is_approved_for_one_command_never_runs_in_another(machine: Machine) -> None:
+    """Two wraps of one name: the same call, to two places."""
+    machine.serve()
+    folders = [machine.folder / "a", machine.folder / "b"]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        Person(machine) as person,
+        wrapped(machine, *SERVER, str(folders[0])) as one,
+        wrapped(machine, *SERVER, str(folders[1])) as other,
+    ):
+        first = asyncio.create_task(one.call_tool("act", {"what": "x"}))
+        [approval] = await person.pending()
+        await person.approve(approval)
+        assert "did x" in text(await first)
+        second = asyncio.create_task(other.call_tool("act", {"what": "x"}))
+        [waiting] = await person.pending()
+        assert waiting["digest"] != approval["digest"]
+        assert (folders[0] / "ran").read_text() == "x\n"
+        assert not (folders[1] / "ran").exists()
+        await person.deny(waiting, "not there")
+        assert "not there" in text(await second)
