@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from approvals.domain.display import visible
 from approvals.errors import ConfigurationInvalid, InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 CONFIG = "approvals.yaml"
 LOOKED_FOR = (".mcp.json", ".cursor/mcp.json", ".vscode/mcp.json")
@@ -83,9 +84,29 @@ def _check_loads(plan: Plan) -> None:
 
 
 def _write(plan: Plan, folder: Path) -> None:
-    for name, (text, mode) in plan.files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as made:
-            made.write(text)
+    """All files, or none: what was made before one that cannot be made is taken back."""
+    made: list[Path] = []
+    path = folder
+    try:
+        for name, (text, mode) in plan.files.items():
+            path = folder / name
+            if not path.parent.is_dir():
+                path.parent.mkdir(mode=0o700)
+                made.append(path.parent)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            made.append(path)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                opened.write(text)
+    except BaseException as error:
+        _take_back(made)
+        if isinstance(error, OSError):
+            raise InvalidInput(
+                f"{path} cannot be written ({error.strerror}). Nothing was written."
+            ) from None
+        raise
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    for path in reversed(made):
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()

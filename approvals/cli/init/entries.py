@@ -12,7 +12,7 @@ from approvals.domain.display import visible
 from approvals.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
     from pathlib import Path
 
     from approvals.domain.strictjson import Json
@@ -39,7 +39,9 @@ def entries_of(path: Path) -> dict[str, Entry]:
         if not isinstance(entry, dict) or not {"command", "url"} & entry.keys():
             problem = f"the server {visible(name)} has neither command nor url"
             raise ConfigurationInvalid(str(path), [problem])
-        found[_named(name, found)] = _unwrapped({k: entry[k] for k in KEPT if k in entry})
+        found[_named(name, {*found, "approvals"})] = _unwrapped(
+            {k: entry[k] for k in KEPT if k in entry}
+        )
     return found
 
 
@@ -53,12 +55,16 @@ def _toml(path: Path) -> Json:
     return read
 
 
-def _named(name: str, taken: Mapping[str, object]) -> str:
-    """A name of letters, digits, - and _ that no other server has."""
+def _named(name: str, taken: Collection[str]) -> str:
+    """A name of letters, digits, - and _ that is no other server's and no other file's.
+
+    Case makes no difference, since in some file systems it makes none.
+    """
+    low = {other.lower() for other in taken}
     made = OTHER.sub("-", name).strip("-_")[:MAX_NAME] or "server"
     made = made if SERVER_NAME.fullmatch(made) else f"s{made}"[:MAX_NAME]
     number = 1
-    while (tried := made if number == 1 else f"{made[: MAX_NAME - 4]}-{number}") in taken:
+    while (tried := made if number == 1 else f"{made[: MAX_NAME - 4]}-{number}").lower() in low:
         number += 1
     return tried
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approvals.domain.display import is_hidden
 from approvals.domain.redact import is_secret
 from approvals.domain.risk import Category
 
@@ -21,6 +22,10 @@ AGENT = "agent"
 CONFIG = "approvals.yaml"
 SECRETS = ".approvals-secrets"
 PRIVATE, PUBLIC = 0o600, 0o644
+MAX_KEY = 1000
+"""A key of YAML ends within 1024 characters."""
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_WORDS = frozenset({"true", "false", "null"})
 _FORM = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -38,7 +43,7 @@ def planned(servers: Mapping[str, Listed], *, source: str) -> Plan:
     for name, server in servers.items():
         entry, secrets = _without_secrets(name, server.entry)
         files |= {path: (text, PRIVATE) for path, text in secrets.items()}
-        config += [f"  {name}:", *_members(entry)]
+        config += [f"  {_key(name)}:", *_members(entry)]
         if server.tools is not None:
             config.append(f"    policy: {name}.yaml")
             files[f"{name}.yaml"] = (_policy(name, server.tools), PUBLIC)
@@ -46,7 +51,7 @@ def planned(servers: Mapping[str, Listed], *, source: str) -> Plan:
             config.append("    # no policy: what only reads runs, a person is asked about the rest")
     if any(name.startswith(SECRETS) for name in files):
         files[f"{SECRETS}/.gitignore"] = ("*\n", PRIVATE)
-    names = ", ".join(servers)
+    names = ", ".join(map(_key, servers))
     config += ["agents:", f"  {AGENT}: {{servers: [{names}]}}", "approval: {timeout: 15m}"]
     return Plan({CONFIG: ("\n".join(config) + "\n", PUBLIC), **files})
 
@@ -56,20 +61,40 @@ def _policy(server: str, tools: Mapping[str, Category]) -> str:
         f"# {server}: `{{}}` runs; where require_approval_if stands, a person is asked.",
         'version: "1"',
         "default: deny  # a tool that is not listed here does not run",
-        "tools:" if tools else "tools: {}",
+        "tools:",
     ]
-    return "\n".join([*lines, *(_tool(*tool) for tool in sorted(tools.items()))]) + "\n"
+    named = sorted(tool for tool in tools.items() if is_nameable(tool[0]))
+    lines[-1] = "tools:" if named else "tools: {}"
+    return "\n".join([*lines, *(_tool(*tool) for tool in named)]) + "\n"
+
+
+def is_nameable(tool: str) -> bool:
+    """Whether a policy can name this tool and no other; what it does not name is denied.
+
+    A server that calls a tool `get_*` would otherwise write a rule for all that it adds later.
+    """
+    return bool(tool) and not {"*", "\0"} & set(tool) and len(_quoted(tool)) <= MAX_KEY
 
 
 def _tool(name: str, category: Category) -> str:
     says = "{}" if category is Category.READ else "{require_approval_if: [{conditions: []}]}"
-    return f"  {json.dumps(name)}: {says}  # {category}"
+    return f"  {_quoted(name)}: {says}  # {category}"
 
 
 def _members(entry: Entry) -> Iterator[str]:
-    """JSON is YAML too."""
     for key, value in entry.items():
-        yield f"    {key}: {json.dumps(value)}"
+        yield f"    {key}: {_quoted(value)}"
+
+
+def _quoted(value: Json) -> str:
+    """As JSON, which is YAML but for surrogates and unseen characters; those are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(f"\\U{ord(c):08x}" if is_hidden(c) else c for c in text)
+
+
+def _key(name: str) -> str:
+    """Without quotes where every reader takes it for a text."""
+    return name if _PLAIN.fullmatch(name) and name not in _WORDS else _quoted(name)
 
 
 def _without_secrets(server: str, entry: Entry) -> tuple[Entry, dict[str, str]]:

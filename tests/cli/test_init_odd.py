@@ -1,0 +1,86 @@
+"""`init` with servers and files that are not as one would wish."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from approvals.cli.init import _write
+from approvals.cli.init.entries import entries_of
+from approvals.cli.init.listing import Listed
+from approvals.cli.init.writing import Plan, planned
+from approvals.config.load import load, load_policy
+from approvals.domain.risk import Category
+from approvals.errors import InvalidInput
+
+READ = Category.READ
+
+
+def written(folder: Path, **servers: Any) -> Path:
+    """approvals.yaml of servers, each with the tools it lists."""
+    plan = planned({name: Listed(**server) for name, server in servers.items()}, source="x")
+    _write(plan, folder)
+    return folder / "approvals.yaml"
+
+
+def test_a_policy_names_each_tool_and_no_other(tmp_path: Path) -> None:
+    names = [
+        "get_price",
+        "get_*",
+        "*",
+        "",
+        "a\0b",
+        "x\u202ey\x7f",
+        "转账",
+        "😀",
+        'q"\\',
+        "n" * 9999,
+    ]
+    tools = dict.fromkeys(names, READ)
+    written(tmp_path, s={"entry": {"command": "x"}, "tools": tools})
+    policy, _ = load_policy(tmp_path / "s.yaml")
+    assert sorted(policy.tools) == sorted(["get_price", "x\u202ey\x7f", "转账", "😀", 'q"\\'])
+    text = (tmp_path / "s.yaml").read_text()
+    assert "\u202e" not in text
+    assert "转账" in text
+
+
+def test_every_name_and_argument_is_read_as_it_was(tmp_path: Path) -> None:
+    odd = ["no", "1e5", "", "a: b", "# c", "\u2028", "\x7f", "\x85", "😀", "'\"", "é", "\ufeff"]
+    entry = {"command": "x", "args": odd}
+    names = ("123", "1e5", "true", "null", "no", "a-b")
+    path = written(tmp_path, **{name: {"entry": entry, "tools": {}} for name in names})
+    rulebook = load(path, starting_person="you")
+    assert tuple(rulebook.servers) == names
+    assert rulebook.directory.agents["agent"].servers == frozenset(names)
+    for server in rulebook.servers.values():
+        assert getattr(server, "args") == tuple(odd)  # noqa: B009 (of a command)
+
+
+def test_no_two_servers_and_no_server_and_the_configuration_share_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    names = ("approvals", "Approvals", "git", "GIT", "a b", "a-b")
+    file.write_text(json.dumps({"mcpServers": {name: {"command": "x"} for name in names}}))
+    found = list(entries_of(file))
+    assert found == ["approvals-2", "Approvals-3", "git", "GIT-2", "a-b", "a-b-2"]
+
+
+@pytest.mark.parametrize("in_the_way", ["folder", "link", "file"])
+def test_if_one_file_cannot_be_made_none_is(tmp_path: Path, in_the_way: str) -> None:
+    there = tmp_path / "secrets"
+    match in_the_way:
+        case "folder":
+            there.mkdir()
+            (there / "a").mkdir()
+        case "link":
+            there.mkdir()
+            (there / "a").symlink_to("nowhere")
+        case "file":
+            there.write_text("mine")
+    plan = Plan({"approvals.yaml": ("x", 0o644), "more/b": ("x", 0o600), "secrets/a": ("x", 0o600)})
+    with pytest.raises(InvalidInput, match="Nothing was written"):
+        _write(plan, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["secrets"]
