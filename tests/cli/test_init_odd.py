@@ -84,3 +84,80 @@ def test_if_one_file_cannot_be_made_none_is(tmp_path: Path, in_the_way: str) -> 
     with pytest.raises(InvalidInput, match="Nothing was written"):
         _write(plan, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["secrets"]
+
+
+CODEX = """
+[mcp_servers.docs]
+url = "http://127.0.0.1:9/mcp"
+bearer_token_env_var = "DOCS_TOKEN"
+http_headers = { "X-Team" = "desk" }
+env_http_headers = { "X-Region" = "REGION" }
+
+[mcp_servers.git]
+command = "uvx"
+env_vars = ["GIT_DIR"]
+env = { LANG = "C" }
+
+[mcp_servers.off]
+command = "x"
+enabled = false
+"""
+
+
+def test_codex_says_the_same_in_other_words(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(CODEX)
+    found = entries_of(tmp_path / "config.toml")
+    assert list(found) == ["docs", "git"]
+    assert found["docs"]["headers"] == {
+        "X-Team": "desk",
+        "X-Region": "${REGION}",
+        "Authorization": "Bearer ${DOCS_TOKEN}",
+    }
+    assert found["git"] == {"command": "uvx", "env": {"GIT_DIR": "${GIT_DIR}", "LANG": "C"}}
+
+
+def test_comments_are_skipped_and_texts_that_look_like_them_are_not(tmp_path: Path) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_bytes(
+        b'\xef\xbb\xbf{"servers": {"a": {"url": "http://x//y", // z\n'
+        b'"headers": {"A": "/*,]*/"}}, /* no longer */ "b": {"command": "x", "disabled": true},},}'
+    )
+    assert entries_of(file) == {"a": {"url": "http://x//y", "headers": {"A": "/*,]*/"}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("${env:TOKEN}", "${TOKEN}"),
+        ("Bearer ${TOKEN:-none}", "Bearer ${TOKEN}"),
+        ("${input:api-key}", "${API_KEY}"),
+        ("${TOKEN}", "${TOKEN}"),
+        ("plain", "plain"),
+    ],
+)
+def test_what_clients_fill_in_becomes_a_variable(tmp_path: Path, text: str, ours: str) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"a": {"command": "x", "env": {"KEY": text}}}}))
+    assert entries_of(file)["a"]["env"] == {"KEY": ours}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_hidden"),
+    [
+        ("API_KEY", "hush", True),
+        ("GITHUB_PERSONAL_ACCESS_TOKEN", "hush", True),
+        ("DATABASE_URL", "postgres://app:hunter2@db/app", True),
+        ("SENTRY_DSN", "https://4f1b@o1.example/2", True),
+        ("NOTION", '{"Authorization": "ntn_3f9a8c7b6d5e4f3a2b1c"}', True),
+        ("MODE", "fast", False),
+        ("ROOT", "/usr/local/lib/python3.11/site-packages", False),
+        ("URL", "https://example.com/a", False),
+    ],
+)
+def test_what_may_open_a_door_is_not_in_approvals_yaml(
+    tmp_path: Path, name: str, value: str, is_hidden: bool
+) -> None:
+    path = written(tmp_path, s={"entry": {"command": "x", "env": {name: value}}})
+    [server] = load(path, starting_person="you").servers.values()
+    assert getattr(server, "env") == ((name, value),)  # noqa: B009 (of a command)
+    assert (json.dumps(value) not in path.read_text()) == is_hidden

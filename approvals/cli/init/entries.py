@@ -6,7 +6,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-from approvals.config.files import read_file
+from approvals.cli.init.spellings import in_our_words, is_off, read_json
 from approvals.config.names import SERVER_NAME
 from approvals.domain.display import visible
 from approvals.errors import ConfigurationInvalid
@@ -28,14 +28,17 @@ Entry = dict[str, "Json"]
 
 def entries_of(path: Path) -> dict[str, Entry]:
     """Each server by a name that approvals.yaml can have. Raises ConfigurationInvalid."""
-    value = _toml(path) if path.suffix == ".toml" else read_file(path).value
+    value = _toml(path) if path.suffix == ".toml" else read_json(path)
     block = (
         next((value[k] for k in BLOCKS if k in value), None) if isinstance(value, dict) else None
     )
     if not isinstance(block, dict):
         raise ConfigurationInvalid(str(path), [f"has none of {', '.join(BLOCKS)}"])
     found: dict[str, Entry] = {}
-    for name, entry in block.items():
+    for name, given in block.items():
+        if isinstance(given, dict) and is_off(given):
+            continue
+        entry = in_our_words(given) if isinstance(given, dict) else given
         if not isinstance(entry, dict) or not {"command", "url"} & entry.keys():
             problem = f"the server {visible(name)} has neither command nor url"
             raise ConfigurationInvalid(str(path), [problem])

@@ -22,6 +22,8 @@ AGENT = "agent"
 CONFIG = "approvals.yaml"
 SECRETS = ".approvals-secrets"
 PRIVATE, PUBLIC = 0o600, 0o644
+_USER = re.compile(r"://[^/\s@]+@")
+_LIKE_A_KEY = re.compile(r"(?=[^\s/]*[0-9])(?=[^\s/]*[A-Za-z])[A-Za-z0-9_+=.-]{20,}")
 MAX_KEY = 1000
 """A key of YAML ends within 1024 characters."""
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -106,11 +108,16 @@ def _without_secrets(server: str, entry: Entry) -> tuple[Entry, dict[str, str]]:
         if isinstance(block, dict):
             kept[key] = {
                 name: _hidden(f"{server}.{name}", value, files)
-                if key == "headers" or is_secret(name)
+                if key == "headers" or is_secret(name) or _may_open(value)
                 else value
                 for name, value in block.items()
             }
     return kept, files
+
+
+def _may_open(value: Json) -> bool:
+    """Whether it looks like a key, or is an address with a password: in doubt it is hidden."""
+    return isinstance(value, str) and bool(_USER.search(value) or _LIKE_A_KEY.search(value))
 
 
 def _hidden(name: str, value: Json, files: dict[str, str]) -> Json:
