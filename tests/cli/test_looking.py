@@ -209,7 +209,7 @@ def test_policy_explain_takes_the_beginning_of_an_id(machine: Machine) -> None:
         "{version: '1', default: deny, tools: {act: {action: require_approval}}}"
     )
     machine.serve()
-    key = machine.run("keys", "create", "--agent", "bot").strip()
+    key = machine.run("keys", "create", "--agent", "bot").split()[0]
     asked = httpx2.post(
         f"{machine.url}/v1/approvals",
         headers={"authorization": f"Bearer {key}"},

@@ -115,7 +115,7 @@ def running(machine: Machine) -> Iterator[Machine]:
 
 def ask(machine: Machine, what: object) -> dict[str, object]:
     """A program asks over REST with a key of bot."""
-    key = machine.run("keys", "create", "--agent", "bot").strip()
+    key = machine.run("keys", "create", "--agent", "bot").split()[0]
     response = httpx2.post(
         f"{machine.url}/v1/approvals",
         headers={"authorization": f"Bearer {key}"},
@@ -177,7 +177,7 @@ def test_the_state_file_is_private_and_its_key_survives_a_restart(machine: Machi
 
 
 def test_keys_are_listed_and_revoked(running: Machine) -> None:
-    key = running.run("keys", "create", "--agent", "bot", "--label", "ci").strip()
+    key = running.run("keys", "create", "--agent", "bot", "--label", "ci").split()[0]
     listed = running.run("keys", "list")
     assert key not in listed
     [line] = [line for line in listed.splitlines() if "ci" in line]
