@@ -7,6 +7,7 @@ import getpass
 import logging
 import re
 import secrets
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -92,7 +93,8 @@ SENDING_TIMEOUT = timedelta(seconds=4)
 """See `liveness.FRESH`."""
 ROTATING = 2
 """Secret keys in use; those after them are old ones, with which only the audit is checked."""
-UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics", "/login"})
+"""What is looked at all the time; and what has a sign-in link in its query."""
 
 
 @asynccontextmanager
@@ -177,7 +179,7 @@ def _services(
     hints = _hints(settings.redis_url, waiting, news, keyring)
     process = _process()
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
-    reveals = Reveals(journal=journal, keyring=keyring, rules=rules)
+    reveals = Reveals(journal=journal, keyring=keyring, rules=rules, clock=clock)
     approvals = Approvals(
         store=store,
         rules=rules,
@@ -392,7 +394,7 @@ def create_app(
     )
     app.openapi = openapi  # type: ignore[method-assign]
     app.router.routes.extend(operation.route() for operation in OPERATIONS)
-    app.state.place = Place(settings.public_url)
+    app.state.place, app.state.live = Place(settings.public_url), Counter()
     app.router.routes.extend(routes())
     app.router.routes.append(Route("/errors/{code}", error_page))
     app.router.routes.append(Route("/mcp/{server}", _McpEndpoint()))

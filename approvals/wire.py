@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,17 @@ class Place:
     def is_secure(self) -> bool:
         return self.public_url is not None and self.public_url.startswith("https://")
 
+    def base(self, session: str) -> str:
+        """Under which path this session's pages are.
+
+        A browser sends a cookie to every port of its host. Without TLS that may be anybody's, such
+        as a page of the agent's own, so there the pages of a session, and its cookie, are
+        below a path that nobody else knows.
+        """
+        if self.is_secure:
+            return ""
+        return f"/s/{hmac.new(session.encode(), b'path', hashlib.sha256).hexdigest()[:32]}"
+
     @property
     def cookie(self) -> str:
         return "__Host-approvals" if self.is_secure else "approvals"
@@ -72,12 +85,11 @@ def text_header(scope: Scope, name: bytes) -> str | None:
 
 
 def cookie(scope: Scope, name: str) -> str | None:
-    """The first cookie of this name."""
-    for pair in (text_header(scope, b"cookie") or "").split(";"):
-        key, found, value = pair.strip(" ").partition("=")
-        if found and key == name:
-            return value
-    return None
+    """The cookie of this name. Of two nobody knows which is ours: then there is none."""
+    said = (value for key, value in scope["headers"] if key == b"cookie")
+    pairs = [pair.strip(" ") for line in said for pair in line.decode("latin-1").split(";")]
+    found = [pair.partition("=")[2] for pair in pairs if pair.partition("=")[0] == name]
+    return found[0] if len(found) == 1 else None
 
 
 def bearer(scope: Scope) -> str:

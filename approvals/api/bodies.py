@@ -132,12 +132,6 @@ class Decisions(RootModel[Annotated[list[OneDecision], Field(min_length=1, max_l
     """A list of answers."""
 
 
-class NewSignInLink(Body):
-    """Whose link it is; oneself, if it does not say."""
-
-    person: Annotated[Text, Field(max_length=200)] | None = None
-
-
 class Nothing(Body):
     """No members."""
 

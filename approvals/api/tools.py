@@ -16,12 +16,14 @@ ONLY = "This says what an agent may see; ask with its key."
 
 async def visible_tools(request: Request) -> Response:
     """Those of the named tools that the asker may see, and whether requests that are no tool calls
-    may pass (`resources/read`, `prompts/get`)."""
+    may pass now (`resources/read`, `prompts/get`)."""
     by = await agent(request, ONLY)
     body = await bodies.read(request, bodies.VisibleTools)
     gate = services(request).gate
     seen = [tool for tool in body.tools if not gate.hides(by.name, body.server, tool)]
-    return answer({"tools": seen, "other_methods": gate.other_methods(by.name, body.server)})
+    others = gate.other_methods(by.name, body.server)
+    frozen = others and await gate.freeze_of(by.name, body.server) is not None
+    return answer({"tools": seen, "other_methods": others and not frozen})
 
 
 OPERATIONS = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from approvals.cli.connection import connect
+from approvals.cli.say import say
 from approvals.domain.display import visible
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def _verified(settings: Settings) -> dict[str, Any]:
 
 
 def _tell(found: dict[str, Any], *, as_json: bool) -> None:
-    typer.echo(json.dumps(found) if as_json else "\n".join(_lines(found)))
+    say(json.dumps(found) if as_json else "\n".join(_lines(found)))
     if not found["ok"]:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ import typer
 
 from approvals.cli.card_text import lines
 from approvals.cli.connection import connect
+from approvals.cli.say import say
 from approvals.client import ApiError, exact_json
 from approvals.domain.display import visible
 
@@ -23,16 +24,16 @@ def list_(*, status: str | None, as_json: bool, url: str | None, key: str | None
     with connect(url, key) as client:
         found = client.approvals(**({"status": status} if status else {}))
     if as_json:
-        typer.echo(exact_json(found))
+        say(exact_json(found))
         return
     for approval in found:
-        typer.echo(
+        say(
             f"{approval['id']}  {state(approval):<26} {approval['risk']['level'].upper():<9}"
             f"{visible(approval['summary'])}  ({visible(approval['agent']['name'])} on"
             f" {visible(approval['server'])})"
         )
     if not found:
-        typer.echo("Nothing is waiting." if status == "pending" else "No approvals yet.")
+        say("Nothing is waiting." if status == "pending" else "No approvals yet.")
 
 
 def show(id_: str, *, as_json: bool, url: str | None, key: str | None) -> None:
@@ -40,11 +41,11 @@ def show(id_: str, *, as_json: bool, url: str | None, key: str | None) -> None:
     with connect(url, key) as client:
         approval = find(client, id_)
         if as_json:
-            typer.echo(exact_json(approval))
+            say(exact_json(approval))
             return
         shown = client.card(approval["id"])
     for line in (*lines(shown), *_reasons(approval)):
-        typer.echo(line)
+        say(line)
 
 
 def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: str | None) -> None:
@@ -55,29 +56,29 @@ def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: st
             raise ApiError(409, "already_decided", _over(approval))
         shown = client.card(approval["id"])
         for line in lines(shown):
-            typer.echo(line)
+            say(line)
         if not shown["offer"]["approve"]:
             raise ApiError(403, "forbidden", visible(shown["offer"]["why_not"] or NOT_NOW))
-        typer.echo(visible(shown["confirm"]))
+        say(visible(shown["confirm"]))
         if not yes and not typer.confirm("Run this call?"):
-            typer.echo("Nothing was decided.")
+            say("Nothing was decided.")
             raise typer.Exit(1)
         after = client.approve(shown["id"], shown["digest"], reason)
-    typer.echo(f"{after['id']} {state(after)}")
+    say(f"{after['id']} {state(after)}")
 
 
 def deny(id_: str, *, reason: str | None, url: str | None, key: str | None) -> None:
     """Deny."""
     with connect(url, key) as client:
         after = client.deny(find(client, id_)["id"], reason)
-    typer.echo(f"{after['id']} {state(after)}")
+    say(f"{after['id']} {state(after)}")
 
 
 def cancel(id_: str, *, url: str | None, key: str | None) -> None:
     """Withdraw."""
     with connect(url, key) as client:
         after = client.cancel(find(client, id_)["id"])
-    typer.echo(f"{after['id']} {state(after)}")
+    say(f"{after['id']} {state(after)}")
 
 
 def find(client: Client, id_: str) -> dict[str, Any]:

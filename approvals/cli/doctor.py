@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from approvals.cli.say import say
 from approvals.config.eligibility import eligible_people
 from approvals.config.load import load, names_people
 from approvals.config.settings import read_settings
@@ -29,7 +30,7 @@ def doctor() -> None:
     settings = read_settings()
     findings = [*_configuration(settings), *_database(settings)]
     for finding in findings:
-        typer.echo(f"{finding.severity:<5} {finding.what}")
+        say(f"{finding.severity:<5} {finding.what}")
     if any(finding.severity is Severity.FAIL for finding in findings):
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ import json
 import typer
 
 from approvals.cli.connection import connect
+from approvals.cli.say import say
 
 
 def freeze(
@@ -20,9 +21,9 @@ def freeze(
     """Stop calls, and say which are being sent at this moment."""
     with connect(url, key) as client:
         made = client.freeze(server=server, agent=agent, reason=reason)
-    typer.echo(f"Frozen: {_scope(made)} ({made['id']})")
+    say(f"Frozen: {_scope(made)} ({made['id']})")
     for approval_id in made["sent"]:
-        typer.echo(f"  already sent, cannot be stopped: {approval_id}")
+        say(f"  already sent, cannot be stopped: {approval_id}")
 
 
 def thaw(freeze_id: str | None, *, url: str | None, key: str | None) -> None:
@@ -35,7 +36,7 @@ def thaw(freeze_id: str | None, *, url: str | None, key: str | None) -> None:
             _list(in_force)
             raise typer.Exit(1)
         client.thaw(freeze_id)
-    typer.echo(f"Thawed: {freeze_id}")
+    say(f"Thawed: {freeze_id}")
 
 
 def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
@@ -43,16 +44,16 @@ def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
     with connect(url, key) as client:
         in_force = client.freezes()
     if as_json:
-        typer.echo(json.dumps(in_force))
+        say(json.dumps(in_force))
     else:
         _list(in_force)
 
 
 def _list(in_force: list[dict[str, object]]) -> None:
     for found in in_force:
-        typer.echo(f"{found['id']}  {_scope(found)}, by {found['by']}: {found['reason']}")
+        say(f"{found['id']}  {_scope(found)}, by {found['by']}: {found['reason']}")
     if not in_force:
-        typer.echo("Nothing is frozen.")
+        say("Nothing is frozen.")
 
 
 def _scope(found: dict[str, object]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from approvals.cli.clients import KEY, McpClient, snippet
 from approvals.cli.connection import connect
+from approvals.cli.say import say
 from approvals.domain.display import visible
 from approvals.errors import NotFound
 
@@ -21,16 +22,16 @@ def create(
         raise typer.BadParameter("give --agent or --person")
     with connect(url, key) as client:
         made = client.create_key(agent=agent, person=person, label=label)
-    typer.echo(made["key"])  # alone on standard output, so that a script can take it
+    say(made["key"])  # alone on standard output, so that a script can take it
     for server in made["servers"]:
         at = f"{client.url}/mcp/{server}"
-        typer.echo(f"# with the key in {KEY}:", err=True)
-        typer.echo(visible(snippet(McpClient.CLAUDE_CODE, server, at)), err=True)
+        say(f"# with the key in {KEY}:", err=True)
+        say(visible(snippet(McpClient.CLAUDE_CODE, server, at)), err=True)
 
 
 def first_admin(*, person: str | None, label: str) -> None:
     """The first admin's key, made in the database while no server is running."""
-    typer.echo(asyncio.run(_first_admin(person, label or "first admin")))
+    say(asyncio.run(_first_admin(person, label or "first admin")))
 
 
 def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
@@ -38,19 +39,19 @@ def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
     with connect(url, key) as client:
         found = client.keys()
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
         return
     for record in found:
         owner = record["agent"] or record["person"]
         state = "revoked" if record["revoked_at"] else "works"
-        typer.echo(f"{record['id']}  {state:<8} {visible(owner)}  {visible(record['label'])}")
+        say(f"{record['id']}  {state:<8} {visible(owner)}  {visible(record['label'])}")
 
 
 def revoke(key_id: str, *, url: str | None, key: str | None) -> None:
     """End a key."""
     with connect(url, key) as client:
         client.revoke_key(key_id)
-    typer.echo(f"{key_id} is revoked.")
+    say(f"{key_id} is revoked.")
 
 
 async def _first_admin(person: str | None, label: str) -> str:

@@ -187,15 +187,11 @@ def wrap(
 
 
 @app.command()
-def login(
-    person: Annotated[str | None, typer.Option(help="For this person; an admin may.")] = None,
-    url: Url = None,
-    key: Key = None,
-) -> None:
+def login(url: Url = None, key: Key = None) -> None:
     """Print a link that signs in to the web pages, once."""
     from approvals.cli.login import login as run
 
-    run(person=person, url=url, key=key)
+    run(url=url, key=key)
 
 
 @app.command()
@@ -441,5 +437,7 @@ def _end(error: BaseException) -> None:
     if isinstance(error, asyncio.CancelledError):
         sys.exit(INTERRUPTED)
     if isinstance(error, ApprovalsError | ApiError | Unreachable):
-        sys.stderr.write(f"{error}\n")
+        from approvals.cli.say import say
+
+        say(str(error), err=True)
         sys.exit(1)

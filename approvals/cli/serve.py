@@ -146,7 +146,7 @@ class _Server(uvicorn.Server):
         write_state(url, await _starting_key(services, starting))
         for line in _said(self._settings, services.rules.current, url):
             typer.echo(line)
-        if starting is not None:
+        if starting is not None and self._settings.on_loopback:
             link, _ = await services.sign_in.first_link(starting)
             base = self._settings.public_url or url
             typer.echo(f"  sign in   {base}/login?link={link}  (works once, 15 minutes)")
@@ -158,7 +158,7 @@ def _said(settings: Settings, book: Rulebook, url: str) -> Iterator[str]:
     people = book.directory.people
     yield f"approvals listens at {url}"
     yield f"  database  {settings.database_name}"
-    yield f"  config    {settings.config or 'none: every server is asked about, tool by tool'}"
+    yield f"  config    {settings.config or 'none'}"
     yield f"  servers   {', '.join(book.servers) or 'none in a file'}"
     yield f"  policy    {_policies(book)}"
     yield f"  people    {', '.join(people) or NOBODY}"

@@ -20,6 +20,7 @@ import typer
 from approvals.cli.calls import state
 from approvals.cli.card_text import headline, lines
 from approvals.cli.connection import connect
+from approvals.cli.say import say
 from approvals.client import ApiError, Unreachable
 from approvals.domain.display import visible
 
@@ -44,7 +45,7 @@ def watch(*, url: str | None, key: str | None) -> None:
         desk = _Desk(client)
         desk.look()  # says at once when nothing answers
         with _hints(listener) as hinted:
-            typer.echo(f"Watching {client.url}. {'' if desk.waiting else 'Nothing is waiting.'}")
+            say(f"Watching {client.url}. {'' if desk.waiting else 'Nothing is waiting.'}")
             if sys.stdin.isatty():
                 with _single_keys():
                     _answering(desk, hinted)
@@ -85,8 +86,9 @@ class _Desk:
             if approval["id"] not in self._told:
                 card = self._client.card(approval["id"])
                 self._told.add(approval["id"])
-                typer.echo(f"{BELL}{approval['id']}  {headline(card)}")
-                typer.echo(f"  {visible(card['deadline'])}")
+                typer.echo(BELL, nl=False)
+                say(f"{approval['id']}  {headline(card)}")
+                say(f"  {visible(card['deadline'])}")
 
     def next(self) -> None:
         self._at += 1
@@ -95,12 +97,12 @@ class _Desk:
     def show(self) -> dict[str, Any] | None:
         """The whole card of the current call."""
         if self.current is None:
-            typer.echo("Nothing is waiting.")
+            say("Nothing is waiting.")
             return None
         card = self._client.card(self.current["id"])
-        typer.echo("")
+        say("")
         for line in lines(card):
-            typer.echo(line)
+            say(line)
         return card
 
     def approve(self) -> None:
@@ -109,38 +111,41 @@ class _Desk:
         if card is None:
             return
         if not card["offer"]["approve"]:
-            typer.echo(visible(card["offer"]["why_not"] or "This call cannot be approved now."))
+            say(visible(card["offer"]["why_not"] or "This call cannot be approved now."))
             return
-        typer.echo(visible(card["confirm"]))
+        say(visible(card["confirm"]))
         if _said("Run this call? [y/N] ").strip().lower() in {"y", "yes"}:
             self._tell(self._client.approve(card["id"], card["digest"]))
         else:
-            typer.echo("Nothing was decided.")
+            say("Nothing was decided.")
 
     def deny(self) -> None:
         """Deny the current call; an empty reason is none."""
         if self.current is None:
             return
         id_ = self.current["id"]
-        typer.echo(f"Deny {headline(self._client.card(id_))}")
-        reason = _said("Why? The agent is told. ").strip()
-        self._tell(self._client.deny(id_, reason or None))
+        say(f"Deny {headline(self._client.card(id_))}")
+        said = _said("Why? The agent is told. ")
+        if not said:  # the end of what is typed, and no empty line
+            say("Nothing was decided.")
+            return
+        self._tell(self._client.deny(id_, said.strip() or None))
 
     def _tell(self, after: dict[str, Any]) -> None:
-        typer.echo(f"{after['id']} {state(after)}")
+        say(f"{after['id']} {state(after)}")
         self.look()
 
     def _tell_end(self, id_: str) -> None:
         with suppress(ApiError):
-            typer.echo(f"{id_} {state(self._client.approval(id_))}")
+            say(f"{id_} {state(self._client.approval(id_))}")
 
 
 def _answering(desk: _Desk, hinted: int) -> None:
     told: list[str] = []
     while True:
         _trying(desk.tell_new)
-        if desk.waiting and told != desk.ids:
-            typer.echo(KEYS)
+        if desk.current and told != desk.ids:
+            say(f"for {desk.current['id']}: {KEYS}")
             told = desk.ids
         pressed = _key(hinted)
         if pressed is None:
@@ -157,7 +162,7 @@ def _trying(what: Callable[[], object]) -> None:
     try:
         what()
     except (ApiError, Unreachable) as error:
-        typer.echo(visible(str(error)))
+        say(visible(str(error)))
         time.sleep(AGAIN_AFTER)
 
 

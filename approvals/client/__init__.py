@@ -81,9 +81,9 @@ class Client:
         except httpx2.HTTPError as error:
             raise Unreachable(f"No approvals service answers at {self.url}.") from error
 
-    def sign_in_link(self, person: str | None = None) -> dict[str, Any]:
-        """A link that signs in once: for the key's owner, or by an admin for somebody else."""
-        return self._call("POST", "/v1/sign-in-links", body={"person": person})
+    def sign_in_link(self) -> dict[str, Any]:
+        """A link with which the key's owner signs in once."""
+        return self._call("POST", "/v1/sign-in-links", body={})
 
     def approve(self, approval_id: str, digest: str, reason: str | None = None) -> dict[str, Any]:
         """Approve exactly what `digest` names."""
@@ -217,4 +217,4 @@ def exact_json(value: object) -> str:
         return "{" + ", ".join(members) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(exact_json(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)

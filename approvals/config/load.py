@@ -13,7 +13,7 @@ from approvals.config.eligibility import check_named, shortages
 from approvals.config.expand import Expansion
 from approvals.config.files import Document, read_file
 from approvals.config.missing import Missing
-from approvals.config.names import NAME, SERVER_NAME, check_name
+from approvals.config.names import AGENT_NAME, SERVER_NAME, check_name
 from approvals.config.people import read_groups, read_people
 from approvals.config.policies import Policies, Source, placed
 from approvals.config.servers import read_server
@@ -142,7 +142,7 @@ class _Loading:
         groups = read_groups(top.child("groups"), people)
         agents = {}
         for name, place in top.child("agents").members():
-            check_name(name, place, NAME)
+            check_name(name, place, AGENT_NAME)
             agents[name] = read_agent(
                 name,
                 place,

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 """People, groups and agents."""
+AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Without @: NAME@PERSON is what a person wraps around a server."""
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """Servers and webhooks: part of a URL, and of what agents are told."""
 

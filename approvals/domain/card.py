@@ -79,9 +79,9 @@ def card(
     summary = approval.summary
     return Card(
         question=f"{summary}?",
-        risk=f"{approval.risk.level.upper()} · {approval.risk.category}",
+        risk=_risk(approval),
         facts=(
-            ("Agent", f"{call.agent} (owner {title(call.owner)})"),
+            ("Agent", _agent(approval)),
             ("Server", visible(call.server)),
             ("Tool", visible(call.tool)),
             ("Needs", needs(approval, directory)),
@@ -95,6 +95,41 @@ def card(
         lock_screen=_lock_screen(approval, now),
         complete=(revealed or not approval.hidden) and approval.erased is None,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What a list says of a call, and what of its card changes while it is looked at."""
+
+    question: str
+    risk: str
+    who: str
+    needs: str
+    so_far: str
+    outcome: str
+    deadline: str
+
+
+def standing(approval: Approval, *, directory: Directory, now: datetime) -> Standing:
+    """How a call stands, without its arguments: those may be long, and are on the card."""
+    call = approval.call
+    return Standing(
+        question=f"{approval.summary}?",
+        risk=_risk(approval),
+        who=f"{_agent(approval)} on {visible(call.server)}",
+        needs=needs(approval, directory),
+        so_far=so_far(approval),
+        outcome=outcome_line(approval, now),
+        deadline=deadline_line(approval, now),
+    )
+
+
+def _risk(approval: Approval) -> str:
+    return f"{approval.risk.level.upper()} · {approval.risk.category}"
+
+
+def _agent(approval: Approval) -> str:
+    return f"{approval.call.agent} (owner {title(approval.call.owner)})"
 
 
 def needs(approval: Approval, directory: Directory) -> str:

@@ -19,6 +19,8 @@ _BLANK = frozenset(
 _EAST_ASIAN = frozenset(
     {"BOPOMOFO", "CJK", "HANGUL", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA", "KATAKANA-HIRAGANA"}
 )
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+"""Letters that are drawn in another order than they stand in."""
 _NO_SCRIPT = frozenset({"", "FEMININE", "MASCULINE", "MICRO", "MODIFIER"})
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -51,6 +53,8 @@ def flags_of(text: str, *, name: bool = False) -> list[str]:
     unmarked = "".join(c for c in text if not unicodedata.category(c).startswith("M"))
     if any(len(_scripts(word)) > 1 for word in _WORD.findall(unmarked)):
         found.append("mixed scripts in one word")
+    if any(unicodedata.bidirectional(c) in _RIGHT_TO_LEFT for c in text):
+        found.append("right-to-left letters")
     if name and not text.isascii():
         found.append("non-ASCII name")
     return found

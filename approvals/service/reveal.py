@@ -6,6 +6,7 @@ Who asked to see them holds a proof of it, which names the person and the exact 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.rights import rights_of
@@ -15,18 +16,22 @@ from approvals.errors import AssuranceTooLow, Forbidden
 if TYPE_CHECKING:
     from approvals.domain.states import Approval
     from approvals.domain.strictjson import Json
+    from approvals.ports import Clock
     from approvals.service.identity import Principal
     from approvals.service.journal import Journal
     from approvals.service.keyring import Keyring
     from approvals.service.rules import Rules
 
 PURPOSE = "revealed"
+LASTS = timedelta(minutes=10)
+"""How long somebody who has seen hidden values may take to approve."""
 
 
 class Reveals:
     """Who has seen the hidden values of which call."""
 
-    def __init__(self, *, journal: Journal, keyring: Keyring, rules: Rules) -> None:
+    def __init__(self, *, journal: Journal, keyring: Keyring, rules: Rules, clock: Clock) -> None:
+        self._clock = clock
         self._journal = journal
         self._keyring = keyring
         self._rules = rules
@@ -46,15 +51,22 @@ class Reveals:
         rights_of(by.name, assurance, approval, directory, answer=Answer.APPROVE)
         detail: dict[str, Json] = {"approval": approval.id, "values": len(approval.hidden)}
         await self._journal.note("values_revealed", f"person:{by.name}", detail)
-        return self._keyring.hash(PURPOSE, _text(by.name, approval))
+        at = round(self._clock.now().timestamp())
+        return f"{at}.{self._keyring.hash(PURPOSE, _text(by.name, approval, at))}"
 
     def check(self, person: str, approval: Approval, proof: str | None) -> None:
-        """Raises AssuranceTooLow where this person has not seen what is hidden of the call."""
-        if not approval.hidden:
-            return
-        if proof is None or not self._keyring.verify(PURPOSE, _text(person, approval), proof):
+        """Raises AssuranceTooLow where this person has not just seen what is hidden of the call."""
+        if approval.hidden and not self._is_proof(person, approval, proof or ""):
             raise AssuranceTooLow("Reveal the hidden values of this call before you approve it.")
 
+    def _is_proof(self, person: str, approval: Approval, proof: str) -> bool:
+        at, _, made = proof.partition(".")
+        if not (at.isascii() and at.isdigit()) or len(at) > len("9999999999"):
+            return False
+        if not self._keyring.verify(PURPOSE, _text(person, approval, int(at)), made):
+            return False
+        return self._clock.now().timestamp() - int(at) < LASTS.total_seconds()
 
-def _text(person: str, approval: Approval) -> str:
-    return f"{person}\0{approval.id}\0{approval.digest}"
+
+def _text(person: str, approval: Approval, at: int) -> str:
+    return f"{person}\0{approval.id}\0{approval.digest}\0{at}"

@@ -5,9 +5,10 @@ What is decided is the digest that the page shows; losing a race is news, and no
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from approvals.domain.card import Card, card
+from approvals.domain.card import Card, card, standing
 from approvals.domain.offer import Offer, offer
 from approvals.domain.risk import Level
 from approvals.domain.states import Answer, Status
@@ -20,6 +21,7 @@ from approvals.wire import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -39,44 +41,59 @@ class View:
     ) -> None:
         self._use = guard.services(request)
         self._who = who
-        self._proof = proof
         self.approval = approval
+        self._proof = proof if self._offer(revealed=True).approve else ""
 
-    def values(self, *, said: str = "", confirming: bool = False) -> dict[str, object]:
-        """What the templates name."""
-        approval, shown, may = self.approval, self._card(), self._offer()
-        return {
-            "who": self._who,
-            "approval": approval,
+    async def page(
+        self, *, said: str = "", confirming: bool = False, status: int = 200
+    ) -> Response:
+        """The whole page, made beside the event loop: arguments may be long."""
+        return await asyncio.to_thread(self._page, said, status, confirming=confirming)
+
+    def state(self) -> str:
+        """What changes of it."""
+        return part("live.html", self._standing())
+
+    def _page(self, said: str, status: int, *, confirming: bool) -> Response:
+        shown, may = self._card(), self._offer(revealed=bool(self._proof))
+        values = {
+            **self._standing(),
             "card": shown,
-            "level": str(approval.risk.level),
+            "level": str(self.approval.risk.level),
             "offer": may if shown.complete else Offer(deny=may.deny, reveal=may.reveal),
             "why_not": may.why_not,
             "proof": self._proof,
             "said": said,
             "confirming": confirming,
         }
+        return page("call.html", values, status=status)
+
+    def _standing(self) -> dict[str, object]:
+        book = self._use.rules.current
+        stands = standing(self.approval, directory=book.directory, now=self._now())
+        return {"who": self._who, "approval": self.approval, "standing": stands}
 
     def _card(self) -> Card:
-        book = self._use.rules.current
-        now = self._use.clock.now().astimezone(book.zone)
-        revealed = bool(self._proof)
-        return card(self.approval, directory=book.directory, now=now, revealed=revealed)
+        directory, revealed = self._use.rules.current.directory, bool(self._proof)
+        return card(self.approval, directory=directory, now=self._now(), revealed=revealed)
 
-    def _offer(self) -> Offer:
+    def _now(self) -> datetime:
+        return self._use.clock.now().astimezone(self._use.rules.current.zone)
+
+    def _offer(self, *, revealed: bool) -> Offer:
         return offer(
             self.approval,
             person=self._who.person.name,
             assurance=self._who.person.assurance,
             directory=self._use.rules.current.directory,
-            revealed=bool(self._proof),
+            revealed=revealed,
         )
 
 
 async def show(request: Request) -> Response:
     """The card."""
     who = await guard.signed_in(request)
-    return page("call.html", (await _view(request, who)).values())
+    return await (await _view(request, who)).page()
 
 
 async def live(request: Request) -> Response:
@@ -85,7 +102,7 @@ async def live(request: Request) -> Response:
     view = await _view(request, who)
 
     async def state() -> str:
-        return part("live.html", (await _view(request, who)).values())
+        return (await _view(request, who)).state()
 
     return stream(request, who, state, about=view.approval.id)
 
@@ -98,7 +115,7 @@ async def approve(request: Request) -> Response:
     waits = view.approval.status is Status.PENDING
     as_shown = fields.get("digest") == view.approval.digest
     if critical and waits and as_shown and fields.get("confirmed") != "yes":
-        return page("call.html", view.values(confirming=True))
+        return await view.page(confirming=True)
     answering = Answering(
         answer=Answer.APPROVE,
         digest=fields.get("digest", ""),
@@ -126,8 +143,8 @@ async def reveal(request: Request) -> Response:
     try:
         proof = await guard.services(request).reveals.reveal(who.person, approval)
     except ApprovalsError as error:
-        return _said(View(request, who, approval), error)
-    return page("call.html", View(request, who, approval, proof).values())
+        return await _said(View(request, who, approval), error)
+    return await View(request, who, approval, proof).page()
 
 
 async def _decided(request: Request, who: SignedIn, answering: Answering) -> Response:
@@ -137,13 +154,13 @@ async def _decided(request: Request, who: SignedIn, answering: Answering) -> Res
     except (NotFound, Unauthenticated):
         raise
     except ApprovalsError as error:
-        return _said(await _view(request, who), error)
-    return seen_elsewhere(f"/a/{approval_id}")
+        return await _said(await _view(request, who), error)
+    return seen_elsewhere(f"{who.base}/a/{approval_id}")
 
 
-def _said(view: View, error: ApprovalsError) -> Response:
+async def _said(view: View, error: ApprovalsError) -> Response:
     """The call as it is now, and why nothing was done."""
-    return page("call.html", view.values(said=str(error)), status=status_of(error))
+    return await view.page(said=str(error), status=status_of(error))
 
 
 async def _view(request: Request, who: SignedIn, fields: Mapping[str, str] | None = None) -> View:

@@ -38,6 +38,7 @@ class SignedIn:
 
     person: PersonPrincipal
     session: str
+    base: str
 
     @property
     def form_token(self) -> str:
@@ -56,10 +57,19 @@ def place(request: Request) -> Place:
 
 async def signed_in(request: Request) -> SignedIn:
     """Who is signed in. Raises Unauthenticated."""
-    token = cookie(request.scope, place(request).cookie)
+    reached = place(request)
+    token = cookie(request.scope, reached.cookie)
     if not token:
         raise Unauthenticated("Sign in first.")
-    return SignedIn(await services(request).sign_in.person(token), token)
+    base = reached.base(token)
+    if not hmac.compare_digest(_base_of(request).encode(), base.encode()):
+        raise Unauthenticated("This is another session's page.")
+    return SignedIn(await services(request).sign_in.person(token), token, base)
+
+
+def _base_of(request: Request) -> str:
+    key = request.path_params.get("session")
+    return "" if key is None else f"/s/{key}"
 
 
 async def posted(request: Request) -> tuple[SignedIn, Mapping[str, str]]:
@@ -108,11 +118,12 @@ def check_origin(request: Request) -> None:
 
 def _is_ours(origin: str, scope: Scope, reached: Place) -> bool:
     try:
-        named = urlsplit(origin).netloc.lower()
-        public = urlsplit(reached.public_url or "").netloc.lower()
+        parts, public = urlsplit(origin), urlsplit(reached.public_url or "").netloc.lower()
     except ValueError:
         return False
-    host = (text_header(scope, b"host") or "").lower()
+    host, named = (text_header(scope, b"host") or "").lower(), parts.netloc.lower()
+    if reached.is_secure and parts.scheme != "https":
+        return False
     return bool(named) and named in {host, public}
 
 
@@ -122,15 +133,19 @@ def give(response: Response, session: str, reached: Place, *, lasts: int) -> Non
         reached.cookie,
         session,
         max_age=lasts,
-        path="/",
+        path=reached.base(session) or "/",
         secure=reached.is_secure,
         httponly=True,
         samesite="lax",
     )
 
 
-def take(response: Response, reached: Place) -> None:
+def take(response: Response, who: SignedIn, reached: Place) -> None:
     """Take the cookie back."""
     response.delete_cookie(
-        reached.cookie, path="/", secure=reached.is_secure, httponly=True, samesite="lax"
+        reached.cookie,
+        path=who.base or "/",
+        secure=reached.is_secure,
+        httponly=True,
+        samesite="lax",
     )

@@ -3,10 +3,9 @@ here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approvals.domain.card import card
+from approvals.domain.card import standing
 from approvals.domain.states import Status
 from approvals.ports import ListFilter
 from approvals.web import guard
@@ -17,24 +16,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from approvals.domain.card import Standing
     from approvals.domain.states import Approval
     from approvals.service.services import Services
     from approvals.web.guard import SignedIn
 
 SHOWN = 100
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One call that waits."""
-
-    id: str
-    level: str
-    risk: str
-    question: str
-    who: str
-    needs: str
-    deadline: str
 
 
 async def inbox(request: Request) -> Response:
@@ -48,7 +35,7 @@ async def live(request: Request) -> Response:
     who = await guard.signed_in(request)
 
     async def rows() -> str:
-        return part("rows.html", await _rows(request, who))
+        return part("rows.html", {"who": who, **await _rows(request, who)})
 
     return stream(request, who, rows)
 
@@ -61,16 +48,7 @@ async def _rows(request: Request, who: SignedIn) -> dict[str, object]:
     return {"rows": [_row(use, approval) for approval in pending], "more": found.more}
 
 
-def _row(use: Services, approval: Approval) -> Row:
+def _row(use: Services, approval: Approval) -> tuple[Approval, Standing]:
     book = use.rules.current
-    shown = card(approval, directory=book.directory, now=use.clock.now().astimezone(book.zone))
-    facts = dict(shown.facts)
-    return Row(
-        id=approval.id,
-        level=str(approval.risk.level),
-        risk=shown.risk,
-        question=shown.question,
-        who=f"{facts['Agent']} on {facts['Server']}",
-        needs=facts["Needs"],
-        deadline=shown.deadline,
-    )
+    now = use.clock.now().astimezone(book.zone)
+    return approval, standing(approval, directory=book.directory, now=now)

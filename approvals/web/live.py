@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from approvals.errors import ApprovalsError
 from approvals.web import guard
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from approvals.service.news import Watch
     from approvals.web.guard import SignedIn
 
+MOST = 20
+"""Pages of one session that are kept true at once."""
+AT_MOST_EVERY = 1.0
+"""Seconds between two looks, however much changes."""
 LOOK_EVERY = 10.0
 """Seconds after which the part is read again without a hint: it also says how much time is left."""
 
@@ -37,11 +40,30 @@ def stream(
 ) -> Response:
     """Send what `render` makes when it is another text than before; `about` is the one approval
     whose hints count."""
+    if request.method != "GET":
+        return Response(media_type="text/event-stream", headers=HEADERS)
     return StreamingResponse(
-        _messages(request, who, render, about),
+        _counted(request, who, _messages(request, who, render, about)),
         media_type="text/event-stream",
         headers=HEADERS,
     )
+
+
+async def _counted(
+    request: Request, who: SignedIn, messages: AsyncIterator[str]
+) -> AsyncIterator[str]:
+    """Of one session only so many pages stay true at once; the others show what they showed."""
+    open_ = request.app.state.live
+    if open_[who.session] >= MOST:
+        return
+    open_[who.session] += 1
+    try:
+        async for message in messages:
+            yield message
+    finally:
+        open_[who.session] -= 1
+        if not open_[who.session]:
+            del open_[who.session]
 
 
 async def _messages(
@@ -59,6 +81,7 @@ async def _messages(
             if text != sent:
                 sent = text
                 yield _message(text)
+            await asyncio.wait({use.waiting.stopped}, timeout=AT_MOST_EVERY)
             await _something(watch, use.waiting.stopped, about)
 
 

@@ -9,6 +9,7 @@ from approvals.service.sign_in import SESSION_LASTS
 from approvals.web import guard
 from approvals.web.page import page, seen_elsewhere
 from approvals.web.tries import Tries
+from approvals.wire import cookie
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -19,7 +20,7 @@ NEXT = ("/a/",)
 
 
 class Login:
-    """Signing in and out; who fails too often from one address has to wait."""
+    """Signing in and out; who fails too often from one address is told so, and no more."""
 
     def __init__(self) -> None:
         self._failures = Tries()
@@ -32,29 +33,33 @@ class Login:
     async def sign_in(self, request: Request) -> Response:
         """Use the link up, and begin a new session whatever the browser held before."""
         guard.check_origin(request)
-        address = request.client.host if request.client else ""
-        if wait := self._failures.wait(address):
-            raise TooManyTries(
-                "Too many failed tries from this address. Wait a moment.", retry_after=wait
-            )
         fields = await guard.form(request)
         try:
             session, _ = await guard.services(request).sign_in.sign_in(fields.get("link", ""))
         except Unauthenticated as error:
-            self._failures.failed(address)
+            self._count(request.client.host if request.client else "")
             said = {"who": None, "link": "", "next": "", "said": str(error)}
             return page("login.html", said, status=401)
-        response = seen_elsewhere(_safe(fields.get("next", "")) or "/")
+        reached = guard.place(request)
+        if old := cookie(request.scope, reached.cookie):
+            await guard.services(request).sign_in.sign_out(old)
+        response = seen_elsewhere(reached.base(session) + (_safe(fields.get("next", "")) or "/"))
         lasts = round(SESSION_LASTS.total_seconds())
-        guard.give(response, session, guard.place(request), lasts=lasts)
+        guard.give(response, session, reached, lasts=lasts)
         return response
+
+    def _count(self, address: str) -> None:
+        """Raises TooManyTries. A link that works is taken all the same: nobody locks others out."""
+        self._failures.failed(address)
+        if wait := self._failures.wait(address):
+            raise TooManyTries("Too many failed tries. Wait a moment.", retry_after=wait)
 
     async def sign_out(self, request: Request) -> Response:
         """End the session; its cookie is worth nothing afterwards, wherever it is."""
         who, _ = await guard.posted(request)
         await guard.services(request).sign_in.sign_out(who.session)
         response = seen_elsewhere("/login")
-        guard.take(response, guard.place(request))
+        guard.take(response, who, guard.place(request))
         return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from approvals.errors import ApprovalsError, NotFound, Unauthenticated
+from approvals.errors import ApprovalsError, NotFound, TooMuch, Unauthenticated
 from approvals.wire import status_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ STATIC = {
     "hx-sse-4.0.1.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
+_BELOW = re.compile(r"^/s/[^/]*")
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 
@@ -82,7 +84,8 @@ class Page:
 def wrong(error: ApprovalsError) -> Response:
     """A page that says what is wrong."""
     said = "There is no such call." if isinstance(error, NotFound) else str(error)
-    return page("wrong.html", {"said": said, "who": None}, status=status_of(error))
+    wait = {"retry-after": str(error.retry_after)} if isinstance(error, TooMuch) else {}
+    return page("wrong.html", {"said": said, "who": None}, status=status_of(error), **wait)
 
 
 async def static(request: Request) -> Response:
@@ -96,8 +99,9 @@ async def static(request: Request) -> Response:
 
 
 def _to_sign_in(request: Request) -> Response:
-    if request.method == "GET" and request.url.path != "/":
-        return seen_elsewhere(f"/login?next={quote(request.url.path, safe='/')}")
+    path = _BELOW.sub("", request.url.path)
+    if request.method == "GET" and path.startswith("/a/"):
+        return seen_elsewhere(f"/login?next={quote(path, safe='/')}")
     return seen_elsewhere("/login")
 
 

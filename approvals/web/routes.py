@@ -8,6 +8,9 @@ from approvals.web import calls, inbox
 from approvals.web.login import Login
 from approvals.web.page import Page, static
 
+BELOW = "/s/{session}"
+"""Where the pages of a session are that comes without TLS (`Place.base`)."""
+
 
 def routes() -> list[Route]:
     """The routes of one service."""
@@ -28,6 +31,8 @@ def routes() -> list[Route]:
         "/a/{id}/reveal": calls.reveal,
     }
     return [
-        *(Route(path, Page(handler), methods=["GET"]) for path, handler in gets.items()),
-        *(Route(path, Page(handler), methods=["POST"]) for path, handler in posts.items()),
+        Route(below + path, Page(handler), methods=[method])
+        for method, handlers in (("GET", gets), ("POST", posts))
+        for path, handler in handlers.items()
+        for below in ("", BELOW)
     ]

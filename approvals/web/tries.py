@@ -20,7 +20,7 @@ class Tries:
     def wait(self, address: str) -> int:
         """Seconds until this address may try again; 0: now."""
         began, count = self._current(address)
-        return 0 if count < MOST else 1 + int(began + WINDOW - self._now())
+        return 0 if count <= MOST else 1 + int(began + WINDOW - self._now())
 
     def failed(self, address: str) -> None:
         """Count one. Of very many addresses the oldest are forgotten."""

@@ -50,6 +50,8 @@ async def test_hidden_and_unlisted_tools_are_denied_in_the_same_words(
                 "it. Retrying will not help."
             ),
             "rule": "(default deny)",
+            "approval_id": None,
+            "retry_allowed": False,
             "retry_after": None,
         }
 

@@ -125,6 +125,17 @@ def test_nothing_is_decided_without_a_yes(running: Machine) -> None:
         assert status(running, id_) == "pending"
 
 
+def test_what_is_typed_before_the_card_is_shown_answers_nothing(running: Machine) -> None:
+    id_ = asked(running, {"what": "x"})
+    with terminal(running, "watch") as seen:
+        seen.until("[q] quit")
+        seen.press("ay\n")
+        seen.until("Run this call? [y/N]")
+        seen.press("\n")
+        seen.until("Nothing was decided.")
+        assert status(running, id_) == "pending"
+
+
 def test_a_denial_takes_a_reason(running: Machine) -> None:
     id_ = asked(running, {"what": "x"})
     with terminal(running, "watch") as seen:
@@ -158,7 +169,13 @@ def test_next_goes_to_the_other_call_and_keys_are_for_the_one_shown(running: Mac
     assert (status(running, first), status(running, second)) == ("pending", "approved")
 
 
-@pytest.mark.parametrize("kind", STRINGS)
+IN_CI = {"terminal", "direction", "event"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind in IN_CI else [pytest.mark.long]) for kind in STRINGS],
+)
 def test_no_escape_sequence_of_anybody_reaches_the_terminal(running: Machine, kind: str) -> None:
     bad = STRINGS[kind]
     definition = {"name": "act", "description": bad, "inputSchema": {"title": bad}}

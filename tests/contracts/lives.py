@@ -132,7 +132,7 @@ class Lives:
         common: dict[str, Any] = {"store": self.store, "clock": self.clock, "ids": IDS}
         tracer = OpenTelemetryTracer()
         self.journal = Journal(keyring=KEYRING, stream="prc_lives", **common)
-        reveals = Reveals(journal=self.journal, keyring=KEYRING, rules=rules)
+        reveals = Reveals(journal=self.journal, keyring=KEYRING, rules=rules, clock=self.clock)
         self.approvals = Approvals(
             rules=rules, signals=signals, tracer=tracer, reveals=reveals, **common
         )

@@ -40,12 +40,15 @@ class Window:
     page: Page
     context: BrowserContext
     errors: list[str] = field(default_factory=list)
+    inbox: str = ""
+    """Where the session's pages begin."""
 
     async def sign_in(self, w: World, person: str) -> None:
         link, _ = await w.services.sign_in.first_link(person)
         await self.page.goto(f"{w.people_url}/login?link={link}")
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.get_by_role("heading", name="Waiting for people").wait_for()
+        self.inbox = self.page.url
 
     async def serious(self) -> list[str]:
         """What axe-core finds serious."""

@@ -47,7 +47,7 @@ async def main() -> None:
             for name, size, dark in TAKEN:
                 async with window(size=size, dark=dark) as seen:
                     await seen.sign_in(w, "bob")
-                    await seen.page.goto(f"{w.people_url}/a/{id_}")
+                    await seen.page.goto(f"{seen.inbox}a/{id_}")
                     await seen.page.screenshot(path=FOLDER / f"card-{name}.png")
 
 

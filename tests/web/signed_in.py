@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import unescape
 from typing import TYPE_CHECKING
 
+from approvals.wire import Place
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -23,14 +25,20 @@ class Browser:
     url: str
     session: str = ""
 
+    @property
+    def base(self) -> str:
+        """Under which path its pages are."""
+        return Place(None).base(self.session) if self.session else ""
+
     async def get(self, path: str, **headers: str) -> httpx2.Response:
-        return await self.http.get(f"{self.url}{path}", headers={**self._cookie(), **headers})
+        url = f"{self.url}{self.base}{path}"
+        return await self.http.get(url, headers={**self._cookie(), **headers})
 
     async def post(self, path: str, fields: dict[str, str], **headers: str) -> httpx2.Response:
         """A form of one of our own pages, unless headers say otherwise."""
         sent = {"origin": self.url, "sec-fetch-site": "same-origin", **self._cookie(), **headers}
         sent = {name.replace("_", "-"): value for name, value in sent.items() if value}
-        return await self.http.post(f"{self.url}{path}", data=fields, headers=sent)
+        return await self.http.post(f"{self.url}{self.base}{path}", data=fields, headers=sent)
 
     async def sign_in(self, w: World, person: str) -> None:
         link, _ = await w.services.sign_in.first_link(person)
@@ -63,7 +71,7 @@ def hidden(page: str, button: str) -> dict[str, str]:
 
 def buttons(page: str) -> set[str]:
     """The actions that a page of a call offers."""
-    return set(re.findall(r'action="/a/[^"/]*/(\w+)"', page))
+    return set(re.findall(r'action="[^"]*/a/[^"/]*/(\w+)"', page))
 
 
 async def browser(w: World, person: str | None = None) -> Browser:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import World, world
+from tests.e2e.world import world
 from tests.hostile import LONG, STRINGS
 from tests.web.chromium import LAPTOP, PHONE, Window, window
 
@@ -27,8 +27,8 @@ CRITICAL = {
 ORDER = {"what": "BTCUSD", "n": 12345}
 
 
-async def opened(w: World, seen: Window, id_: str) -> None:
-    await seen.page.goto(f"{w.people_url}/a/{id_}")
+async def opened(seen: Window, id_: str) -> None:
+    await seen.page.goto(f"{seen.inbox}a/{id_}")
     await seen.page.get_by_role("heading", level=1).wait_for()
 
 
@@ -60,7 +60,7 @@ async def test_a_page_that_is_open_loses_its_buttons_when_somebody_else_decides(
         approval = await w.parked(dict(ORDER))
         async with window() as seen:
             await seen.sign_in(w, "bob")
-            await opened(w, seen, approval["id"])
+            await opened(seen, approval["id"])
             await seen.page.get_by_role("button", name="Approve").wait_for()
             await w.deny(approval, by="carol", reason="wrong order")
             await seen.page.get_by_role("button", name="Approve").wait_for(state="detached")
@@ -84,7 +84,7 @@ async def test_denying_takes_a_reason_that_the_agent_is_told(tmp_path: Path) -> 
         [approval] = await w.pending()
         async with window() as seen:
             await seen.sign_in(w, "bob")
-            await opened(w, seen, approval["id"])
+            await opened(seen, approval["id"])
             await seen.page.get_by_text("Deny…").click()
             await seen.page.get_by_label("Why? The agent is told.").fill("wrong <b>order</b>")
             await seen.page.get_by_role("button", name="Deny", exact=True).click()
@@ -100,7 +100,7 @@ async def test_losing_a_race_is_news(tmp_path: Path) -> None:
         approval = await w.parked(dict(ORDER))
         async with window(scripts=False) as seen:
             await seen.sign_in(w, "bob")
-            await opened(w, seen, approval["id"])
+            await opened(seen, approval["id"])
             await seen.page.get_by_role("button", name="Approve").click()
             await w.approve(approval, by="carol")
             await seen.page.get_by_role("button", name="Run this call").click()
@@ -121,7 +121,7 @@ async def test_nothing_serious_stands_against_any_page(
             await seen.sign_in(w, "bob")
             await seen.page.get_by_role("link", name="Cancel order").wait_for()
             found += await seen.serious()
-            await opened(w, seen, approval["id"])
+            await opened(seen, approval["id"])
             found += await seen.serious()
             approve = seen.page.get_by_role("button", name="Approve")
             box, deny = (
@@ -157,13 +157,35 @@ async def test_hostile_text_does_nothing_in_a_real_browser(tmp_path: Path) -> No
                 "justification": bad[:2000],
             }
             asked = await w.rest("POST", "/v1/approvals", by="bot", json_body=body)
-            await opened(w, seen, asked.json()["approval"]["id"])
+            await opened(seen, asked.json()["approval"]["id"])
             assert await seen.page.get_by_role("button", name="Approve").is_visible()
             assert await wider(seen) == 0
         await seen.page.goto(f"{w.people_url}/")
         assert await wider(seen) == 0
         assert seen.errors == []
         assert [url for url in elsewhere if not url.startswith(w.people_url)] == []
+
+
+async def test_a_page_on_another_port_of_the_host_is_not_sent_the_session(tmp_path: Path) -> None:
+    """An agent that serves a page on this machine would decide with it (decision 20)."""
+    heard: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    other = await asyncio.start_server(hear, "127.0.0.1", 0)
+    async with other, world(tmp_path, document=CRITICAL) as w, window() as seen:
+        await seen.sign_in(w, "bob")
+        port = other.sockets[0].getsockname()[1]
+        await seen.page.goto(f"http://127.0.0.1:{port}/a/apr_x")
+        await seen.page.get_by_text("hi").wait_for()
+        assert heard
+        assert not [said for said in heard if b"cookie" in said.lower()]
+        await seen.page.goto(seen.inbox)
+        await seen.page.get_by_text("Nothing is waiting.").wait_for()
 
 
 async def wider(seen: Window) -> int:

@@ -19,7 +19,7 @@ async def test_what_is_approved_on_the_page_runs_once(tmp_path: Path) -> None:
         [approval] = await w.pending()
         bob = await browser(w, "bob")
         inbox = await bob.get("/")
-        assert f'href="/a/{approval["id"]}"' in inbox.text
+        assert f'href="{bob.base}/a/{approval["id"]}"' in inbox.text
         done = await bob.pressed(f"/a/{approval['id']}", "approve")
         if done.status_code == 200:  # a critical call is asked about twice
             fields = hidden(done.text, "approve")

@@ -123,7 +123,7 @@ async def test_a_part_that_is_sent_later_is_one_message_whatever_stands_in_it(
         approval = await w.parked({"what": STRINGS["event"]})
         bob = await browser(w, "bob")
         headers = {"cookie": f"approvals={bob.session}"}
-        path = f"{w.people_url}/a/{approval['id']}/live"
+        path = f"{w.people_url}{bob.base}/a/{approval['id']}/live"
         async with w.http.stream("GET", path, headers=headers) as stream:
             seen = ""
             async for text in stream.aiter_text():

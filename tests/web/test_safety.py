@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from approvals.web.page import STATIC
+from approvals.wire import Place
 from tests.e2e.world import World, world
 from tests.web.signed_in import Browser, browser, cookie_of, hidden
 
@@ -94,10 +95,6 @@ async def test_a_stolen_cookie_is_worth_nothing_after_signing_out(tmp_path: Path
         answer = await thief.post(f"/a/{id_}/approve", fields, origin=w.url)
         assert answer.status_code == 303
         assert answer.headers["location"] == "/login"
-        reading = await w.http.get(
-            f"{w.url}/v1/approvals", headers={"cookie": f"approvals={bob.session}"}
-        )
-        assert reading.status_code == 401
         assert (await w.status(id_))["status"] == "pending"
 
 
@@ -138,11 +135,11 @@ async def test_who_fails_too_often_has_to_wait(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         link, _ = await w.services.sign_in.first_link("bob")
         someone = await browser(w)
-        statuses = [
-            (await someone.post("/login", {"link": f"guess{n}"})).status_code for n in range(11)
-        ]
-        assert statuses == [401] * 10 + [429]
-        assert (await someone.post("/login", {"link": link})).status_code == 429
+        tries = [someone.post("/login", {"link": f"guess{n}"}) for n in range(12)]
+        answers = await asyncio.gather(*tries)
+        assert sorted(one.status_code for one in answers) == [401] * 10 + [429] * 2
+        assert all("retry-after" in one.headers for one in answers if one.status_code == 429)
+        assert (await someone.post("/login", {"link": link})).status_code == 303  # nobody is out
 
 
 async def test_the_cookie_cannot_be_read_by_scripts_nor_sent_from_elsewhere(tmp_path: Path) -> None:
@@ -151,7 +148,7 @@ async def test_the_cookie_cannot_be_read_by_scripts_nor_sent_from_elsewhere(tmp_
         said = (await (await browser(w)).post("/login", {"link": link})).headers["set-cookie"]
         assert "HttpOnly" in said
         assert "SameSite=lax" in said
-        assert "Path=/" in said
+        assert re.search(r"Path=/s/[0-9a-f]{32};", said)
         assert "Domain" not in said
 
 
@@ -163,7 +160,7 @@ async def test_signing_in_leads_nowhere_else(tmp_path: Path, place: str) -> None
         link, _ = await w.services.sign_in.first_link("bob")
         someone = await browser(w)
         done = await someone.post("/login", {"link": link, "next": place})
-        assert done.headers["location"] == "/"
+        assert re.fullmatch(r"/s/[0-9a-f]{32}/", done.headers["location"])
 
 
 async def test_who_is_signed_out_is_sent_to_sign_in_and_told_nothing(tmp_path: Path) -> None:
@@ -179,10 +176,55 @@ async def test_who_is_signed_out_is_sent_to_sign_in_and_told_nothing(tmp_path: P
         assert there.headers["location"] == f"/login?next=/a/{approval['id']}"
 
 
-async def test_a_session_only_reads_over_rest(tmp_path: Path) -> None:
+async def test_a_cookie_that_another_port_was_sent_opens_nothing(tmp_path: Path) -> None:
+    """A browser sends cookies to every port of a host. Whoever has it there does not know under
+    which path its session's pages are, and the browser sends it nowhere else."""
     async with world(tmp_path) as w:
         bob, id_, fields = await opened(w)
         held = {"cookie": f"approvals={bob.session}"}
+        for path in ("/", f"/a/{id_}", f"/s/{'0' * 32}/a/{id_}"):
+            answer = await w.http.get(f"{w.people_url}{path}", headers=held)
+            assert answer.headers["location"].startswith("/login")
+        url = f"{w.people_url}/a/{id_}/approve"
+        ours = {**held, "origin": w.people_url, "sec-fetch-site": "same-origin"}
+        answer = await w.http.post(url, data=fields, headers=ours)
+        assert answer.headers["location"] == "/login"
+        assert (await w.status(id_))["status"] == "pending"
+
+
+async def test_of_two_cookies_none_counts(tmp_path: Path) -> None:
+    """Another port may set one for our host."""
+    async with world(tmp_path) as w:
+        bob, dan = await browser(w, "bob"), await browser(w, "dan")
+        for first, second in ((bob, dan), (dan, bob)):
+            both = f"approvals={first.session}; approvals={second.session}"
+            answer = await w.http.get(f"{w.people_url}{bob.base}/", headers={"cookie": both})
+            assert answer.headers["location"] == "/login"
+
+
+async def test_behind_tls_the_cookie_is_secure_and_pages_have_plain_addresses(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        secure = w.url.replace("http:", "https:")
+        w.app.state.place = Place(secure)
+        link, _ = await w.services.sign_in.first_link("bob")
+        someone = await browser(w)
+        assert (await someone.post("/login", {"link": link}, origin=w.url)).status_code == 403
+        done = await someone.post("/login", {"link": link}, origin=secure)
+        assert done.headers["location"] == "/"
+        said = done.headers["set-cookie"]
+        assert said.startswith("__Host-approvals=")
+        assert "Secure" in said
+        assert "Path=/;" in said
+
+
+async def test_a_session_only_reads_over_rest(tmp_path: Path) -> None:
+    """Behind TLS: elsewhere its cookie is not sent there at all."""
+    async with world(tmp_path) as w:
+        bob, id_, fields = await opened(w)
+        w.app.state.place = Place("https://approvals.example")
+        held = {"cookie": f"__Host-approvals={bob.session}"}
         read = await w.http.get(f"{w.people_url}/v1/approvals/{id_}", headers=held)
         assert read.json()["viewer"]["can_decide"]
         for path, body in ((f"/v1/approvals/{id_}/approve", {"digest": fields["digest"]}),):
@@ -206,7 +248,7 @@ async def test_a_page_that_is_open_ends_with_its_session(tmp_path: Path) -> None
         approval = await w.parked()
         bob = await browser(w, "bob")
         headers = {"cookie": f"approvals={bob.session}"}
-        path = f"{w.people_url}/a/{approval['id']}/live"
+        path = f"{w.people_url}{bob.base}/a/{approval['id']}/live"
         page = await bob.get("/")
         async with asyncio.timeout(20), w.http.stream("GET", path, headers=headers) as stream:
             parts = stream.aiter_text()

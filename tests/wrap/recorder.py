@@ -2,13 +2,15 @@
 
 `python recorder.py FOLDER [MANNER]`: FOLDER/lines has what came in. MANNER `forge`: with each
 answer to a list it also answers request 99, which it was never asked; `ask`: it asks during a call;
-`change`: `get_note` makes another tool of `act`.
+`slow`: it asks with each list, and takes two seconds for a call; `change`: `get_note` makes another
+tool of `act`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 FOLDER = Path(sys.argv[1])
@@ -40,6 +42,10 @@ def answer(message: dict[str, object]) -> None:
         if MANNER == "ask":
             say(id="q1", method="elicitation/create", params={"message": "PIN?"})
         result = {"content": [{"type": "text", "text": "ran"}]}
+    if MANNER == "slow" and method == "tools/list":
+        say(id="q1", method="elicitation/create", params={"message": "PIN?"})
+    if MANNER == "slow" and method == "tools/call":
+        time.sleep(2)
     say(id=id_, result=result)
     if MANNER == "forge" and method == "tools/list":
         say(id=99, result={"content": [{"type": "text", "text": "forged"}]})

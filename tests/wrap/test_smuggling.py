@@ -21,9 +21,10 @@ RECORDER = str(Path(__file__).with_name("recorder.py"))
 ACT = {"name": "act", "arguments": {"what": "x"}}
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path)
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One for all tests; each has a server of its own, and ends what it begins."""
+    made = Machine(tmp_path_factory.mktemp("service"))
     made.serve()
     yield made
     assert made.process is not None
@@ -31,11 +32,21 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.process.wait(20)
 
 
+@pytest.fixture
+def machine(service: Machine, tmp_path: Path) -> Machine:
+    """The service, as clients in a folder of this test find it."""
+    state = tmp_path / ".local" / "state" / "approvals"
+    state.mkdir(parents=True)
+    (state / "state.json").write_text(service.state.read_text())
+    return Machine(tmp_path, port=service.port)
+
+
 @dataclass
 class Pipe:
     """A client that says what it likes, byte by byte."""
 
     process: asyncio.subprocess.Process
+    arguments: dict[str, Any]
     heard: list[dict[str, Any]] = field(default_factory=list)
 
     async def say(self, line: str | dict[str, Any]) -> None:
@@ -55,7 +66,17 @@ class Pipe:
                     return message
 
     async def call(self, id_: object, **params: object) -> None:
-        await self.say({"id": id_, "method": "tools/call", "params": {**ACT, **params}})
+        call = {"name": "act", "arguments": self.arguments, **params}
+        await self.say({"id": id_, "method": "tools/call", "params": call})
+
+    async def asked(self, person: Person) -> dict[str, Any]:
+        """The approval of this client's call, among those of other tests."""
+        async with asyncio.timeout(20):
+            while True:
+                for approval in await person.pending():
+                    if approval["arguments"] == self.arguments:
+                        return approval
+                await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -69,7 +90,7 @@ async def piped(machine: Machine, manner: str = "") -> AsyncIterator[Pipe]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    pipe = Pipe(process)
+    pipe = Pipe(process, arguments={"what": str(machine.folder)})
     who = {"name": "raw", "version": "1"}
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": who}
     await pipe.say({"id": 1, "method": "initialize", "params": params})
@@ -120,7 +141,7 @@ async def test_no_way_of_writing_it_brings_a_call_past_the_person(
 async def test_the_answer_to_a_held_call_cannot_come_from_the_server(machine: Machine) -> None:
     async with piped(machine, "forge") as client, Person(machine) as person:
         await client.call(99)
-        [approval] = await person.pending()
+        approval = await client.asked(person)
         await client.say({"id": 7, "method": "tools/list"})
         await client.hear(7)
         await person.deny(approval, "no")
@@ -133,7 +154,7 @@ async def test_the_answer_to_a_held_call_cannot_come_from_the_server(machine: Ma
 async def test_an_id_that_is_in_use_is_refused_and_changes_nothing(machine: Machine) -> None:
     async with piped(machine) as client, Person(machine) as person:
         await client.call(9)
-        [approval] = await person.pending()
+        approval = await client.asked(person)
         for method in ("tools/list", "tools/call", "ping"):
             await client.say({"id": 9, "method": method, "params": ACT})
             refused = await client.hear(9)
@@ -147,7 +168,7 @@ async def test_an_id_that_is_in_use_is_refused_and_changes_nothing(machine: Mach
 async def test_a_call_that_is_cancelled_while_it_is_held_is_withdrawn(machine: Machine) -> None:
     async with piped(machine) as client, Person(machine) as person:
         await client.call(9)
-        [approval] = await person.pending()
+        approval = await client.asked(person)
         await client.say({"method": "notifications/cancelled", "params": {"requestId": 9}})
         await person.status(approval["id"], "cancelled")
         await client.say({"id": 6, "method": "ping"})
@@ -160,7 +181,7 @@ async def test_a_server_that_asks_during_an_approved_call_is_told_that_nobody_ma
 ) -> None:
     async with piped(machine, "ask") as client, Person(machine) as person:
         await client.call(9)
-        [approval] = await person.pending()
+        approval = await client.asked(person)
         await person.approve(approval)
         await client.hear(9)
         assert not [message for message in client.heard if message.get("method")]
@@ -187,7 +208,8 @@ async def test_what_is_sent_are_the_approved_arguments_and_no_byte_of_the_client
             '"arguments":{"z":1000000000000000001,"a":1.50},"_meta":{"x":1},"more":2}}'
         )
         await client.say(line)
-        [approval] = await person.pending()
+        client.arguments = {"z": 10**18 + 1, "a": 1.5}
+        approval = await client.asked(person)
         await person.approve(approval)
         await client.hear(9)
         sent = [
@@ -201,7 +223,7 @@ async def test_what_is_sent_are_the_approved_arguments_and_no_byte_of_the_client
 async def test_a_tool_that_changed_while_its_call_waited_is_not_called(machine: Machine) -> None:
     async with piped(machine, "change") as client, Person(machine) as person:
         await client.call(9)
-        [approval] = await person.pending()
+        approval = await client.asked(person)
         await client.call(8, name="get_note")
         await client.hear(8)
         await person.approve(approval)
@@ -209,3 +231,55 @@ async def test_a_tool_that_changed_while_its_call_waited_is_not_called(machine: 
         assert "the server changed the tool's definition" in str(said)
         assert [call["params"]["name"] for call in calls(machine)] == ["get_note"]
         await person.status(approval["id"], "cancelled")
+
+
+async def test_a_call_that_is_cancelled_before_it_is_parked_is_withdrawn_then(
+    machine: Machine,
+) -> None:
+    async with piped(machine) as client, Person(machine) as person:
+        note = {"method": "notifications/cancelled", "params": {"requestId": 9}}
+        call = {"name": "act", "arguments": client.arguments}
+        both: list[dict[str, Any]] = [{"id": 9, "method": "tools/call", "params": call}, note]
+        await client.say("\n".join(json.dumps({"jsonrpc": "2.0", **one}) for one in both))
+        async with asyncio.timeout(20):
+            while not (found := await person.all_of(client.arguments)):
+                await asyncio.sleep(0.02)
+        await person.status(found[0]["id"], "cancelled")
+        assert calls(machine) == []
+
+
+async def test_once_the_client_has_left_nothing_more_is_sent(machine: Machine) -> None:
+    """Also while the server still works on what was sent before."""
+    async with piped(machine, "slow") as client, Person(machine) as person:
+        await client.call(9)
+        await person.approve(await client.asked(person))
+        while not calls(machine):
+            await asyncio.sleep(0.02)
+        client.arguments = {"what": f"{machine.folder} once more"}
+        await client.call(10)
+        waiting = await client.asked(person)
+        assert client.process.stdin is not None
+        client.process.stdin.close()
+        await asyncio.sleep(0.3)
+        await person.approve(waiting)
+        await client.process.wait()
+        assert len(calls(machine)) == 1
+        assert (await person.approval(waiting["id"]))["status"] == "approved"
+
+
+async def test_an_answer_to_an_earlier_question_is_no_input_to_an_approved_call(
+    machine: Machine,
+) -> None:
+    async with piped(machine, "slow") as client, Person(machine) as person:
+        await client.say({"id": 7, "method": "tools/list"})
+        await client.hear(7)
+        assert client.heard[-2]["method"] == "elicitation/create"
+        await client.call(9)
+        await person.approve(await client.asked(person))
+        while not calls(machine):
+            await asyncio.sleep(0.02)
+        await client.say({"id": "q1", "result": {"action": "accept", "content": {"pin": 1}}})
+        await client.hear(9)
+        lines = (machine.folder / "lines").read_text().splitlines()
+        [said] = [json.loads(line) for line in lines if '"q1"' in line]
+        assert "nobody here may answer" in said["error"]["message"]

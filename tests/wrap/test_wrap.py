@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mcp import MCPError
 
 from approvals.cli.wrap.names import server_name
 from tests.cli.test_serve import Machine
@@ -224,3 +225,17 @@ async def test_what_is_approved_for_one_command_never_runs_in_another(machine: M
         assert not (folders[1] / "ran").exists()
         await person.deny(waiting, "not there")
         assert "not there" in text(await second)
+
+
+async def test_other_requests_pass_where_the_policy_allows_by_default_and_nothing_is_frozen(
+    machine: Machine,
+) -> None:
+    policy = {"version": "1", "default": "allow"}
+    server = {"url": "http://127.0.0.1:9/mcp", "policy": policy}
+    (machine.folder / "approvals.yaml").write_text(json.dumps({"servers": {"up": server}}))
+    machine.serve()
+    async with Person(machine) as person, wrapped(machine) as agent:
+        assert "noted" in str(await agent.read_resource("note://one"))
+        await person.freeze()
+        with pytest.raises(MCPError, match="is not offered"):
+            await agent.read_resource("note://one")

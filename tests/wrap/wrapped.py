@@ -70,6 +70,16 @@ class Person:
                     return found
                 await asyncio.sleep(0.02)
 
+    async def all_of(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every approval of a call with these arguments, whatever became of it."""
+        answer = await self._http.get("/v1/approvals?limit=200")
+        found = answer.json()["approvals"]
+        return [one for one in found if one["arguments"] == arguments]
+
+    async def freeze(self) -> None:
+        answer = await self._http.post("/v1/freezes", json={"reason": "test"})
+        assert answer.status_code == 201, answer.text
+
     async def approval(self, id_: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self._http.get(f"/v1/approvals/{id_}")).json()
         return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from approvals.cli.say import say
 from approvals.cli.wrap.server import NotWritten
 from approvals.cli.wrap.service import NotRunning, Refused
 from approvals.domain.call import canonical_arguments
@@ -48,7 +48,7 @@ Reply = Callable[[Message], bytes]
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class _Held:
+class Held:
     """A call that is asked about; `sent` is our own request while it is on its way."""
 
     approval_id: str = ""
@@ -63,7 +63,8 @@ class Calls:
         self._client = client
         self._server = server
         self._service = service
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
+        self._closing = False
         self._sending: dict[str, asyncio.Task[Reply]] = {}
 
     @property
@@ -72,7 +73,9 @@ class Calls:
         return bool(self._sending)
 
     async def leave(self, *, within: float) -> None:
-        """Nobody waits any more; what was sent may still be answered, and its outcome told."""
+        """Nobody waits any more: nothing more is sent. What was sent may still be answered, and its
+        outcome told."""
+        self._closing = True
         if self._sending:
             await asyncio.wait(set(self._sending.values()), timeout=within)
 
@@ -84,14 +87,22 @@ class Calls:
         held.cancelled = True
         if held.sent:
             await self._server.write(own.cancellation(held.sent))
-        elif held.approval_id:
+        else:
+            await self._withdraw(held)
+
+    async def _withdraw(self, held: Held) -> None:
+        """The approval of a call that was given up; where it is not there yet, once it is."""
+        if held.approval_id:
             with suppress(Refused):
                 await self._service.cancel(held.approval_id)
 
-    async def handle(self, message: Message) -> bool:
+    def expect(self, message: Message) -> Held:
+        """From now on the client may give this call up."""
+        held = self._held[canonical(message.id)] = Held()
+        return held
+
+    async def handle(self, message: Message, held: Held) -> bool:
         """Whether the call may pass as the client sent it; else the client is answered here."""
-        key = canonical(message.id)
-        held = self._held[key] = _Held()
         try:
             reply = await self._judged(message, held)
         except InvalidArguments as error:
@@ -99,15 +110,17 @@ class Calls:
         except Refused as error:
             reply = messages.refused(message, _refusal(Code.UNAVAILABLE, f"NOT EXECUTED: {error}"))
         finally:
-            del self._held[key]
+            del self._held[canonical(message.id)]
         if held.cancelled:
+            if not held.sent:
+                await self._withdraw(held)
             return False  # whoever cancels a request expects no answer to it
         if reply is None:
             return True
         await self._client.write(reply)
         return False
 
-    async def _judged(self, message: Message, held: _Held) -> bytes | None:
+    async def _judged(self, message: Message, held: Held) -> bytes | None:
         """The answer; None: the call may pass."""
         name = message.params.get("name")
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
@@ -137,7 +150,7 @@ class Calls:
         raise Refused("The service answered with something unexpected.")
 
     async def _decided(
-        self, message: Message, held: _Held, approval: Answer, tool: Tool, text: str
+        self, message: Message, held: Held, approval: Answer, tool: Tool, text: str
     ) -> bytes:
         """Wait as long as this client can, then answer with the result, or why there is none."""
         loop = asyncio.get_running_loop()
@@ -170,7 +183,7 @@ class Calls:
                 await asyncio.sleep(ASK_AGAIN)
 
     async def _released(
-        self, message: Message, held: _Held, approval: Answer, tool: Tool, text: str
+        self, message: Message, held: Held, approval: Answer, tool: Tool, text: str
     ) -> bytes:
         """Take the release and send, in a task that outlives the wait of the client. Who asked the
         same waits for the same sending."""
@@ -179,8 +192,8 @@ class Calls:
             with suppress(Refused):
                 await self._service.cancel(held.approval_id)
             return messages.refused(message, _refusal(Code.DEFINITION_CHANGED, CHANGED))
-        if held.cancelled:
-            raise Refused("The call was given up before it was sent.")
+        if held.cancelled or self._closing:
+            raise Refused(GIVEN_UP)
         sending = self._sending.get(held.approval_id)
         if sending is None:
             sent = self._sent(message, held, str(approval.get("digest")), tool, text)
@@ -189,7 +202,7 @@ class Calls:
         return (await asyncio.shield(sending))(message)
 
     async def _sent(
-        self, message: Message, held: _Held, digest: str, tool: Tool, text: str
+        self, message: Message, held: Held, digest: str, tool: Tool, text: str
     ) -> Reply:
         """The one request to the child. What was approved is sent, and it is what was asked."""
         id_, token = held.approval_id, secrets.token_urlsafe(24)
@@ -197,6 +210,9 @@ class Calls:
         if approved != text:
             await self._report(id_, token, "not_sent", "The arguments were not those asked about.")
             raise Refused("What was approved is not what was asked; it was not sent.")
+        if held.cancelled or self._closing:
+            await self._report(id_, token, "not_sent", GIVEN_UP)
+            raise Refused(GIVEN_UP)
         request = own.call_request(tool.shown.tool, approved, message)
         held.sent = request.id
         try:
@@ -240,12 +256,12 @@ class Calls:
                 await asyncio.sleep(ASK_AGAIN)
                 continue
             except Refused as error:
-                sys.stderr.write(f"approvals: the outcome of {id_} was not taken: {error}\n")
+                say(f"approvals: the outcome of {id_} was not taken: {error}", err=True)
             return
-        sys.stderr.write(f"approvals: the outcome of {id_} ({status}) could not be told\n")
+        say(f"approvals: the outcome of {id_} ({status}) could not be told", err=True)
 
     @asynccontextmanager
-    async def _telling(self, message: Message, held: _Held) -> AsyncIterator[None]:
+    async def _telling(self, message: Message, held: Held) -> AsyncIterator[None]:
         """Tell a client that asked for it, every few seconds, that its call is held."""
         token = _token(message)
         if token is None:
@@ -257,7 +273,7 @@ class Calls:
         finally:
             task.cancel()
 
-    async def _tell(self, token: Json, held: _Held) -> None:
+    async def _tell(self, token: Json, held: Held) -> None:
         said = f"Waiting for a person ({held.approval_id})."
         at = 0
         while True:
@@ -268,6 +284,7 @@ class Calls:
             await asyncio.sleep(PROGRESS_EVERY)
 
 
+GIVEN_UP = "The call was given up before it was sent."
 CHANGED = (
     "NOT EXECUTED: the server changed the tool's definition while the call waited. What was "
     "approved is no longer what would run. Read the tool list again first."

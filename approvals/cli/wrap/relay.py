@@ -9,7 +9,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from approvals.cli.wrap.calls import Calls
+from approvals.cli.wrap.calls import Calls, Held
 from approvals.cli.wrap.server import Server
 from approvals.cli.wrap.service import NotRunning, Refused
 from approvals.domain.refused import blocked
@@ -92,26 +92,34 @@ class Relay:
             case None:
                 await self._answer(message)
             case "tools/call" if message.has_id:
-                self._work(message, self._call(message))
+                self._check_free(message)
+                self._work(message, self._call(message, self._calls.expect(message)))
             case "tools/call":
                 raise BadMessage(messages.INVALID_REQUEST, "A call needs an `id`.")
             case "notifications/cancelled":
                 await self._cancelled(message)
             case method if method in ALWAYS:
                 await self._pass_on(message)
-            case _:
+            case _ if message.has_id:
+                self._check_free(message)
                 self._work(message, self._other(message))
+            case _:  # a note that nobody knows: nothing waits for it
+                pass
 
     async def _answer(self, message: Message) -> None:
         """An answer to the server, where it has asked."""
         key = canonical(message.id)
-        if key in self._asked:
-            self._asked.discard(key)
+        if key not in self._asked:
+            return
+        self._asked.discard(key)
+        if self._calls.is_sending:  # it would be input to a call that was approved without any
+            await self._reply(message.id, {"error": messages.NOT_ANSWERED})
+        else:
             await self._server.write(message.rewritten)
 
-    async def _call(self, message: Message) -> None:
-        if await self._calls.handle(message):
-            await self._pass_on(message)
+    async def _call(self, message: Message, held: Held) -> None:
+        if await self._calls.handle(message, held):
+            await self._pass_on(message, working=True)
 
     async def _other(self, message: Message) -> None:
         """What is no call and no listing: only where the policy allows by default."""
@@ -122,15 +130,16 @@ class Relay:
             await self._say(messages.error(message.id, messages.INVALID_REQUEST, text))
             return
         if seen.other_methods:
-            await self._pass_on(message)
+            await self._pass_on(message, working=True)
         elif message.has_id:
             text = blocked(f"{message.method} is not offered through it", "").message
             await self._say(messages.error(message.id, messages.INVALID_REQUEST, text))
 
-    async def _pass_on(self, message: Message) -> None:
+    async def _pass_on(self, message: Message, *, working: bool = False) -> None:
+        """`working`: it was decided on first, under its own id."""
         key = canonical(message.id)
         if message.has_id:
-            if key in self._passing or key in self._tasks_of_others(message):
+            if key in self._passing or (key in self._tasks and not working):
                 raise BadMessage(messages.INVALID_REQUEST, "This `id` is in use.")
             self._passing.add(key)
             if message.method == "tools/list":
@@ -138,10 +147,6 @@ class Relay:
         if not await self._server.write(message.rewritten) and message.has_id:
             self._passing.discard(key)
             await self._say(messages.error(message.id, *ENDED))
-
-    def _tasks_of_others(self, message: Message) -> set[str]:
-        """Ids of calls that are being decided on; a call that passes is one of them itself."""
-        return set() if message.method == "tools/call" else set(self._tasks)
 
     async def _cancelled(self, message: Message) -> None:
         """Of a held call the approval is withdrawn; of any other the server is told."""
@@ -153,15 +158,17 @@ class Relay:
 
     def _work(self, message: Message, work: Coroutine[Any, Any, None]) -> None:
         key = canonical(message.id)
-        if not message.has_id or key in self._tasks or key in self._passing:
-            work.close()
-            raise BadMessage(messages.INVALID_REQUEST, "The `id` is missing or in use.")
-        if len(self._tasks) >= AT_MOST:
-            work.close()
-            raise BadMessage(messages.INVALID_REQUEST, "Too many requests at once.")
         task = asyncio.create_task(self._guarded(message, work))
         self._tasks[key] = task
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    def _check_free(self, message: Message) -> None:
+        """Raises BadMessage for an id that is in use, and for one request too many."""
+        key = canonical(message.id)
+        if key in self._tasks or key in self._passing:
+            raise BadMessage(messages.INVALID_REQUEST, "The `id` is missing or in use.")
+        if len(self._tasks) >= AT_MOST:
+            raise BadMessage(messages.INVALID_REQUEST, "Too many requests at once.")
 
     async def _guarded(self, message: Message, work: Coroutine[Any, Any, None]) -> None:
         """Whatever goes wrong with a request, its client is answered, and nothing was sent."""
