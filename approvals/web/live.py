@@ -7,6 +7,7 @@ session of who looks.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
@@ -16,7 +17,7 @@ from approvals.web import guard
 from approvals.web.page import HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from starlette.requests import Request
 
@@ -50,16 +51,17 @@ def stream(
 
 
 async def _counted(
-    request: Request, who: SignedIn, messages: AsyncIterator[str]
-) -> AsyncIterator[str]:
+    request: Request, who: SignedIn, messages: AsyncGenerator[str]
+) -> AsyncGenerator[str]:
     """Of one session only so many pages stay true at once; the others show what they showed."""
     open_ = request.app.state.live
     if open_[who.session] >= MOST:
         return
     open_[who.session] += 1
     try:
-        async for message in messages:
-            yield message
+        async with aclosing(messages):
+            async for message in messages:
+                yield message
     finally:
         open_[who.session] -= 1
         if not open_[who.session]:
@@ -68,7 +70,7 @@ async def _counted(
 
 async def _messages(
     request: Request, who: SignedIn, render: Callable[[], Awaitable[str]], about: str | None
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     use = guard.services(request)
     sent = None
     with use.news.watching() as watch:

@@ -16,6 +16,7 @@ from approvals.domain.card import (
     outcome_line,
     so_far,
     span,
+    standing,
     value_flags,
 )
 from approvals.domain.directory import Directory, Person
@@ -296,3 +297,13 @@ def test_arguments_that_differ_only_in_case_carry_a_flag() -> None:
     lines = card(asked, directory=PEOPLE, now=NOON).arguments
     flagged = {line.name for line in lines if "another name differs only in case" in line.flags}
     assert flagged == {"amount", "Amount"}
+
+
+def test_a_list_says_how_a_call_stands_without_its_arguments() -> None:
+    found = standing(approval(), directory=PEOPLE, now=NOON)
+    shown = card(approval(), directory=PEOPLE, now=NOON)
+    facts = dict(shown.facts)
+    assert (found.question, found.risk) == (shown.question, shown.risk)
+    assert found.who == f"{facts['Agent']} on {facts['Server']}"
+    assert (found.needs, found.so_far) == (facts["Needs"], facts["So far"])
+    assert (found.deadline, found.outcome) == (shown.deadline, shown.outcome)

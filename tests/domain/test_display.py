@@ -91,3 +91,9 @@ def test_a_shortened_text_shows_that_something_is_missing(
 ) -> None:
     assert shortened(text, limit) == shown
     assert len(shown) <= limit
+
+
+@pytest.mark.parametrize("text", ["\u05d0", "pay \u0627\u0644", "\u0661"])
+def test_letters_that_are_drawn_in_another_order_are_flagged(text: str) -> None:
+    assert "right-to-left letters" in flags_of(text)
+    assert "right-to-left letters" not in flags_of("caf\u00e9 \u00df")
