@@ -94,8 +94,14 @@ async def held(w: World, tool: str, **more: Any) -> str:
         calling = asyncio.create_task(agent.call_tool(tool, {**ARGUMENTS, **more}))
         [approval] = await w.pending()
         await w.approve(approval)  # over REST it cannot be
+        stored = await w.services.store.approval(approval["id"])
+        assert stored is not None
         answering = Answering(
-            answer=Answer.APPROVE, digest=approval["digest"], reason=None, channel="web"
+            answer=Answer.APPROVE,
+            digest=approval["digest"],
+            reason=None,
+            channel="web",
+            revealed=await w.services.reveals.reveal(ON_THE_WEB, stored),
         )
         await w.services.approvals.decide(ON_THE_WEB, approval["id"], answering)
         return text(await calling)
