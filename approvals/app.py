@@ -176,6 +176,7 @@ def _services(
     tracer: Tracer,
 ) -> Services:
     clock, ids, waiting, news = database.clock, RandomIds(), Waiting(store), News()
+    waiting.stopped.add_done_callback(lambda _: news.reset())
     hints = _hints(settings.redis_url, waiting, news, keyring)
     process = _process()
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
@@ -234,11 +235,20 @@ def _services(
         waiting=waiting,
         news=news,
         hints=hints,
-        sign_in=SignIn(sessions=database.store.sessions, journal=journal, rules=rules),
+        sign_in=SignIn(
+            sessions=database.store.sessions, journal=journal, keyring=keyring, rules=rules
+        ),
         reveals=reveals,
         releases=releases,
         caller=caller,
-        freezes=Freezes(store=store, journal=journal, rules=rules, clock=clock, ids=ids),
+        freezes=Freezes(
+            store=store,
+            journal=journal,
+            rules=rules,
+            clock=clock,
+            ids=ids,
+            callers=identity.callers,
+        ),
         definitions=Definitions(store=store, journal=journal, rules=rules, clock=clock),
         liveness=liveness,
         deliveries=deliveries,

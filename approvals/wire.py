@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from approvals import errors
 from approvals.errors import BodyTooLarge, InvalidInput, Unauthenticated
@@ -13,7 +11,10 @@ from approvals.errors import BodyTooLarge, InvalidInput, Unauthenticated
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
+
+    from approvals.service.services import Services
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of one request."""
@@ -52,20 +53,19 @@ class Place:
     def is_secure(self) -> bool:
         return self.public_url is not None and self.public_url.startswith("https://")
 
-    def base(self, session: str) -> str:
-        """Under which path this session's pages are.
-
-        A browser sends a cookie to every port of its host. Without TLS that may be anybody's, such
-        as a page of the agent's own, so there the pages of a session, and its cookie, are
-        below a path that nobody else knows.
-        """
-        if self.is_secure:
-            return ""
-        return f"/s/{hmac.new(session.encode(), b'path', hashlib.sha256).hexdigest()[:32]}"
-
     @property
     def cookie(self) -> str:
         return "__Host-approvals" if self.is_secure else "approvals"
+
+
+def services(request: Request) -> Services:
+    """The running service."""
+    return cast("Services", request.app.state.services)
+
+
+def place(request: Request) -> Place:
+    """How the pages are reached."""
+    return cast("Place", request.app.state.place)
 
 
 def status_of(error: errors.ApprovalsError) -> int:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from approvals.api import bodies
 from approvals.api.cursors import cursor, limit, place
 from approvals.api.resources import approval_resource, refusal_resource
-from approvals.api.routes import Operation, agent, answer, principal, services
+from approvals.api.routes import Operation, agent, answer, principal
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
 from approvals.domain.policy.model import Ruling
 from approvals.domain.refused import Code
@@ -22,6 +22,7 @@ from approvals.ports import ListFilter
 from approvals.service.approvals import Answering, see
 from approvals.service.gate import Allowed, Arrival, Held, Refused, Undelivered
 from approvals.service.waiting import MAX_LONG_POLL
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

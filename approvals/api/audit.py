@@ -9,10 +9,11 @@ from starlette.responses import StreamingResponse
 
 from approvals.api.cursors import cursor, limit, place
 from approvals.api.resources import event_resource, finding_resource, seal_resource
-from approvals.api.routes import Operation, answer, principal, services
+from approvals.api.routes import Operation, answer, principal
 from approvals.domain.summary import json_shown
 from approvals.errors import InvalidFilter
 from approvals.ports import EventFilter
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from approvals.api import bodies
 from approvals.api.resources import approval_resource
-from approvals.api.routes import Operation, answer, person, services
+from approvals.api.routes import Operation, answer, person
 from approvals.domain.states import Answer
 from approvals.errors import ApprovalsError, InvalidInput
 from approvals.service.approvals import Answering
-from approvals.wire import status_of
+from approvals.wire import services, status_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request

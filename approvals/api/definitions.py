@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from approvals.api import bodies
 from approvals.api.resources import definition_resource
-from approvals.api.routes import Operation, answer, principal, services
+from approvals.api.routes import Operation, answer, principal
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

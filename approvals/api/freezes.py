@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from approvals.api import bodies
 from approvals.api.resources import freeze_resource
-from approvals.api.routes import Operation, answer, principal, services
+from approvals.api.routes import Operation, answer, principal
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from approvals.api.routes import Operation, answer, services
+from approvals.api.routes import Operation, answer
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

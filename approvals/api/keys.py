@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from approvals.api import bodies
 from approvals.api.resources import key_resource
-from approvals.api.routes import Operation, answer, person, services
+from approvals.api.routes import Operation, answer, person
 from approvals.errors import InvalidInput
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

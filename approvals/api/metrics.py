@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from approvals.api.routes import Operation, services
+from approvals.api.routes import Operation
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

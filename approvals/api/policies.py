@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.api import bodies
-from approvals.api.routes import Operation, answer, person, services
+from approvals.api.routes import Operation, answer, person
 from approvals.domain.policy.explain import explained
 from approvals.errors import Forbidden, InvalidInput
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

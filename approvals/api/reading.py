@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.responses import StreamingResponse
 
 from approvals.api.resources import card_resource, history_resource, refusal_resource
-from approvals.api.routes import Operation, answer, person, principal, services
+from approvals.api.routes import Operation, answer, person, principal
 from approvals.domain.refusal import refusal_of
 from approvals.domain.strictjson import canonical
 from approvals.errors import ApprovalsError
+from approvals.wire import services
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
-    from typing import Any
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -34,10 +35,10 @@ async def read_card(request: Request) -> Response:
     by = await person(request, ONLY)
     use = services(request)
     approval = await use.approvals.get(by, request.path_params["id"])
-    now = use.clock.now().astimezone(use.rules.current.zone)
-    return answer(
-        card_resource(approval, viewer=by, directory=use.rules.current.directory, now=now)
-    )
+    book = use.rules.current
+    now = use.clock.now().astimezone(book.zone)
+    shown = partial(card_resource, approval, viewer=by, directory=book.directory, now=now)
+    return answer(await asyncio.to_thread(shown))  # arguments may be long
 
 
 async def read_refusal(request: Request) -> Response:
@@ -71,7 +72,7 @@ async def watch(request: Request) -> Response:
 async def _hints(request: Request, use: Services) -> AsyncIterator[str]:
     with use.news.watching() as watching:
         while not use.waiting.stopping:
-            anew, changed = await _next(watching.next(), use.waiting.stopped)
+            anew, changed = await watching.next(within=ALIVE_EVERY)
             try:
                 await person(request, ONLY)  # a key may have been revoked, a session ended
             except ApprovalsError:
@@ -83,19 +84,6 @@ async def _hints(request: Request, use: Services) -> AsyncIterator[str]:
                 yield f"event: changed\ndata: {hint}\n\n"
             if not anew and not changed:
                 yield ": alive\n\n"
-
-
-async def _next(
-    coming: Coroutine[Any, Any, tuple[bool, dict[str, int]]], stopped: asyncio.Future[None]
-) -> tuple[bool, dict[str, int]]:
-    """What comes next; nothing when nothing came for so long, or the service stops."""
-    hint = asyncio.ensure_future(coming)
-    both: set[asyncio.Future[Any]] = {hint, stopped}
-    try:
-        await asyncio.wait(both, timeout=ALIVE_EVERY, return_when=asyncio.FIRST_COMPLETED)
-        return hint.result() if hint.done() else (False, {})
-    finally:
-        hint.cancel()
 
 
 OPERATIONS = (

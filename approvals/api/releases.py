@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from approvals.api import bodies
 from approvals.api.approvals import one
 from approvals.api.resources import approval_resource
-from approvals.api.routes import Operation, agent, answer, services
+from approvals.api.routes import Operation, agent, answer
 from approvals.domain.states import ReleaseStatus
 from approvals.domain.strictjson import parse
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -114,19 +114,20 @@ def card_resource(
     }
 
 
-def history_resource(event: Event) -> dict[str, object]:
+def history_resource(event: Event) -> dict[str, Json]:
     """An event of one approval, as it is hashed."""
     return {
-        "seq": event.seq,
         "id": event.fact.id,
-        "type": event.fact.type,
-        "actor": event.fact.actor,
+        "seq": event.seq,
         "at": event.fact.at.isoformat(),
-        "detail": dict(event.fact.detail),
-        "previous": event.previous,
-        "protected": event.protected,
         "hash": event.hash,
+        **_hashed(event),
     }
+
+
+def link_resource(url: str, expires_at: datetime) -> dict[str, object]:
+    """A sign-in link."""
+    return {"url": url, "expires_at": _time(expires_at)}
 
 
 def refusal_resource(refusal: Refusal) -> dict[str, object]:
@@ -291,8 +292,11 @@ def event_resource(stored: StoredEvent) -> dict[str, Json]:
     }
     if event is None:
         return {**place, "unreadable": True}
+    return {**place, **_hashed(event)}
+
+
+def _hashed(event: Event) -> dict[str, Json]:
     return {
-        **place,
         "type": event.fact.type,
         "actor": event.fact.actor,
         "detail": cast("Json", dict(event.fact.detail)),

@@ -7,7 +7,7 @@ routes are plain Starlette; FastAPI serves them, and its document lists exactly 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import orjson
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from approvals.api.problems import problem
 from approvals.domain.strictjson import Number, Written, canonical
 from approvals.errors import ApprovalsError, Forbidden
 from approvals.service.identity import AgentPrincipal, PersonPrincipal
-from approvals.wire import Place, bearer, cookie, header
+from approvals.wire import bearer, cookie, header, place, services
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from approvals.service.identity import Principal
-    from approvals.service.services import Services
 
 
 JSON = "application/json"
@@ -70,20 +69,14 @@ class _Endpoint:
         await response(scope, receive, send)
 
 
-def services(request: Request) -> Services:
-    """The running service."""
-    return cast("Services", request.app.state.services)
-
-
 async def principal(request: Request) -> Principal:
     """Who asks: by bearer key, or, to read only, by the session of a browser.
 
     Raises Unauthenticated.
     """
-    if request.method == "GET" and header(request.scope, b"authorization") is None:
-        place = cast("Place", request.app.state.place)
-        if session := cookie(request.scope, place.cookie):
-            return await services(request).sign_in.person(session)
+    reads = request.method == "GET" and header(request.scope, b"authorization") is None
+    if reads and (session := cookie(request.scope, place(request).cookie)):
+        return await services(request).sign_in.person(session)
     return await services(request).identity.principal(bearer(request.scope))
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from approvals.api import bodies
-from approvals.api.routes import Operation, answer, person, services
+from approvals.api.resources import link_resource
+from approvals.api.routes import Operation, answer, person
+from approvals.wire import place, services
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from approvals.wire import Place
 
 ONLY = "Agents do not sign in."
 
@@ -21,11 +22,8 @@ async def make_link(request: Request) -> Response:
     by = await person(request, ONLY)
     await bodies.read(request, bodies.Nothing)
     link, expires_at = await services(request).sign_in.link(by)
-    place = cast("Place", request.app.state.place)
-    base = place.public_url or str(request.base_url).rstrip("/")
-    return answer(
-        {"url": f"{base}/login?link={link}", "expires_at": expires_at.isoformat()}, status=201
-    )
+    base = place(request).public_url or str(request.base_url).rstrip("/")
+    return answer(link_resource(f"{base}/login?link={link}", expires_at), status=201)
 
 
 OPERATIONS = (

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from approvals.api import bodies
 from approvals.api.approvals import one
-from approvals.api.routes import Operation, principal, services
+from approvals.api.routes import Operation, principal
 from approvals.errors import InvalidInput
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

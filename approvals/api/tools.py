@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.api import bodies
-from approvals.api.routes import Operation, agent, answer, services
+from approvals.api.routes import Operation, agent, answer
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request

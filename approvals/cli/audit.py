@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from approvals.cli.connection import connect
-from approvals.cli.say import say
+from approvals.cli.say import say_lines
 from approvals.domain.display import visible
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def _verified(settings: Settings) -> dict[str, Any]:
 
 
 def _tell(found: dict[str, Any], *, as_json: bool) -> None:
-    say(json.dumps(found) if as_json else "\n".join(_lines(found)))
+    say_lines(json.dumps(found) if as_json else "\n".join(_lines(found)))
     if not found["ok"]:
         raise typer.Exit(1)
 

@@ -10,7 +10,6 @@ from approvals.cli.card_text import lines
 from approvals.cli.connection import connect
 from approvals.cli.say import say
 from approvals.client import ApiError, exact_json
-from approvals.domain.display import visible
 
 if TYPE_CHECKING:
     from approvals.client import Client
@@ -29,8 +28,8 @@ def list_(*, status: str | None, as_json: bool, url: str | None, key: str | None
     for approval in found:
         say(
             f"{approval['id']}  {state(approval):<26} {approval['risk']['level'].upper():<9}"
-            f"{visible(approval['summary'])}  ({visible(approval['agent']['name'])} on"
-            f" {visible(approval['server'])})"
+            f"{approval['summary']}  ({approval['agent']['name']} on"
+            f" {approval['server']})"
         )
     if not found:
         say("Nothing is waiting." if status == "pending" else "No approvals yet.")
@@ -43,8 +42,8 @@ def show(id_: str, *, as_json: bool, url: str | None, key: str | None) -> None:
         if as_json:
             say(exact_json(approval))
             return
-        shown = client.card(approval["id"])
-    for line in (*lines(shown), *_reasons(approval)):
+        shown_whole(client, approval["id"])
+    for line in _reasons(approval):
         say(line)
 
 
@@ -54,17 +53,28 @@ def approve(id_: str, *, reason: str | None, yes: bool, url: str | None, key: st
         approval = find(client, id_)
         if approval["status"] != "pending":
             raise ApiError(409, "already_decided", _over(approval))
-        shown = client.card(approval["id"])
-        for line in lines(shown):
-            say(line)
-        if not shown["offer"]["approve"]:
-            raise ApiError(403, "forbidden", visible(shown["offer"]["why_not"] or NOT_NOW))
-        say(visible(shown["confirm"]))
+        shown = shown_whole(client, approval["id"])
+        check_offered(shown)
         if not yes and not typer.confirm("Run this call?"):
             say("Nothing was decided.")
             raise typer.Exit(1)
         after = client.approve(shown["id"], shown["digest"], reason)
     say(f"{after['id']} {state(after)}")
+
+
+def shown_whole(client: Client, id_: str) -> dict[str, Any]:
+    """Print the card; what was printed."""
+    shown = client.card(id_)
+    for line in lines(shown):
+        say(line)
+    return shown
+
+
+def check_offered(shown: dict[str, Any]) -> None:
+    """Say what approving means. Raises ApiError where it is not offered on what was printed."""
+    if not shown["offer"]["approve"]:
+        raise ApiError(403, "forbidden", shown["offer"]["why_not"] or NOT_NOW)
+    say(shown["confirm"])
 
 
 def deny(id_: str, *, reason: str | None, url: str | None, key: str | None) -> None:
@@ -89,16 +99,14 @@ def find(client: Client, id_: str) -> dict[str, Any]:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ApiError(404, "not_found", f"No recent approval begins with {visible(id_)}.")
-    raise ApiError(
-        404, "not_found", f"{len(found)} approvals begin with {visible(id_)}. Give more of it."
-    )
+        raise ApiError(404, "not_found", f"No recent approval begins with {id_}.")
+    raise ApiError(404, "not_found", f"{len(found)} approvals begin with {id_}. Give more of it.")
 
 
 def _over(approval: dict[str, Any]) -> str:
     """What became of a call that can no longer be decided."""
     said = [
-        f"{_PAST[d['decision']].title()} by {visible(d['person'])} at {_time(d['at'])}. "
+        f"{_PAST[d['decision']].title()} by {d['person']} at {_time(d['at'])}. "
         for d in approval["decisions"][-1:]
     ]
     return f"{''.join(said)}It is {state(approval)} now; nothing was done."
@@ -112,6 +120,12 @@ def _time(moment: str) -> str:
     return f"{moment[:19].replace('T', ' ')} UTC"
 
 
+def headline(approval: dict[str, Any]) -> str:
+    """How bad, what, and until when somebody may answer."""
+    risk = f"{approval['risk']['level'].upper()} · {approval['risk']['category']}"
+    return f"{risk}  {approval['summary']}?  (denied at {_time(approval['expires_at'])})"
+
+
 def state(approval: dict[str, Any]) -> str:
     """The status, of what was sent with how it ended."""
     release = approval["release"]
@@ -120,8 +134,8 @@ def state(approval: dict[str, Any]) -> str:
 
 def _reasons(approval: dict[str, Any]) -> list[str]:
     return [
-        f"  {_PAST[decision['decision']]} by {visible(decision['person'])} at "
-        f"{_time(decision['at'])}: {visible(decision['reason'])}"
+        f"  {_PAST[decision['decision']]} by {decision['person']} at "
+        f"{_time(decision['at'])}: {decision['reason']}"
         for decision in approval["decisions"]
         if decision["reason"]
     ]

@@ -1,11 +1,8 @@
-"""The card in a terminal. Its words come from the service; nothing in them reaches the terminal as
-anything but text."""
+"""The card in a terminal. Its words come from the service; `say` makes them safe to print."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from approvals.domain.display import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,12 +12,7 @@ NAME_WIDTH = 12
 
 def lines(card: Mapping[str, Any]) -> list[str]:
     """The whole card: what, how bad, who asks, which arguments, what else, until when."""
-    return [visible(line) for line in _lines(card)]
-
-
-def headline(card: Mapping[str, Any]) -> str:
-    """How bad and what, for a list."""
-    return visible(f"{card['risk']}  {card['question']}")
+    return list(_lines(card))
 
 
 def sha(digest: str) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 import typer
 
 from approvals.cli.connection import found
+from approvals.cli.say import say, say_lines
 
 KEY = "APPROVALS_AGENT_KEY"
 
@@ -27,10 +28,8 @@ def connect(server: str, *, client: str, url: str | None, key: str | None) -> No
     if client not in list(McpClient):
         raise typer.BadParameter(f"--client is one of {', '.join(McpClient)}")
     service, _ = found(url, key)
-    typer.echo(
-        f"# The agent's key, of `approvals keys create --agent NAME`, is in {KEY}.", err=True
-    )
-    typer.echo(snippet(McpClient(client), server, f"{service.rstrip('/')}/mcp/{server}"))
+    say(f"# The agent's key, of `approvals keys create --agent NAME`, is in {KEY}.", err=True)
+    say_lines(snippet(McpClient(client), server, f"{service.rstrip('/')}/mcp/{server}"))
 
 
 def snippet(client: McpClient, server: str, url: str) -> str:

@@ -7,7 +7,7 @@ import json
 import typer
 
 from approvals.cli.connection import connect
-from approvals.cli.say import say
+from approvals.cli.say import say, say_lines
 
 
 def freeze(
@@ -44,7 +44,7 @@ def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
     with connect(url, key) as client:
         in_force = client.freezes()
     if as_json:
-        say(json.dumps(in_force))
+        say_lines(json.dumps(in_force))
     else:
         _list(in_force)
 

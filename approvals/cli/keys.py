@@ -9,8 +9,7 @@ import typer
 
 from approvals.cli.clients import KEY, McpClient, snippet
 from approvals.cli.connection import connect
-from approvals.cli.say import say
-from approvals.domain.display import visible
+from approvals.cli.say import say, say_lines
 from approvals.errors import NotFound
 
 
@@ -26,7 +25,7 @@ def create(
     for server in made["servers"]:
         at = f"{client.url}/mcp/{server}"
         say(f"# with the key in {KEY}:", err=True)
-        say(visible(snippet(McpClient.CLAUDE_CODE, server, at)), err=True)
+        say(snippet(McpClient.CLAUDE_CODE, server, at), err=True)
 
 
 def first_admin(*, person: str | None, label: str) -> None:
@@ -39,12 +38,12 @@ def list_(*, as_json: bool, url: str | None, key: str | None) -> None:
     with connect(url, key) as client:
         found = client.keys()
     if as_json:
-        say(json.dumps(found, indent=2))
+        say_lines(json.dumps(found, indent=2))
         return
     for record in found:
         owner = record["agent"] or record["person"]
         state = "revoked" if record["revoked_at"] else "works"
-        say(f"{record['id']}  {state:<8} {visible(owner)}  {visible(record['label'])}")
+        say(f"{record['id']}  {state:<8} {owner}  {record['label']}")
 
 
 def revoke(key_id: str, *, url: str | None, key: str | None) -> None:

@@ -437,7 +437,7 @@ def _end(error: BaseException) -> None:
     if isinstance(error, asyncio.CancelledError):
         sys.exit(INTERRUPTED)
     if isinstance(error, ApprovalsError | ApiError | Unreachable):
-        from approvals.cli.say import say
+        from approvals.cli.say import say, say_lines
 
-        say(str(error), err=True)
+        (say_lines if isinstance(error, ApprovalsError) else say)(str(error), err=True)
         sys.exit(1)

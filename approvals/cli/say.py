@@ -8,5 +8,11 @@ from approvals.domain.display import visible
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print it; nothing in it but its line ends reaches a terminal as anything but text."""
-    typer.echo("\n".join(visible(line) for line in text.split("\n")), err=err)
+    """Print one line; nothing in it reaches a terminal as anything but text, no line end either."""
+    typer.echo(visible(text), err=err)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """The same of a text that is ours, line by line."""
+    for line in text.split("\n"):
+        say(line, err=err)

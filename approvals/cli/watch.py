@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from approvals.cli.calls import state
-from approvals.cli.card_text import headline, lines
+from approvals.cli.calls import check_offered, headline, shown_whole, state
 from approvals.cli.connection import connect
 from approvals.cli.say import say
 from approvals.client import ApiError, Unreachable
-from approvals.domain.display import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,11 +82,9 @@ class _Desk:
         """One line and a bell for every call that was not told yet."""
         for approval in self.waiting:
             if approval["id"] not in self._told:
-                card = self._client.card(approval["id"])
                 self._told.add(approval["id"])
                 typer.echo(BELL, nl=False)
-                say(f"{approval['id']}  {headline(card)}")
-                say(f"  {visible(card['deadline'])}")
+                say(f"{approval['id']}  {headline(approval)}")
 
     def next(self) -> None:
         self._at += 1
@@ -99,21 +95,15 @@ class _Desk:
         if self.current is None:
             say("Nothing is waiting.")
             return None
-        card = self._client.card(self.current["id"])
         say("")
-        for line in lines(card):
-            say(line)
-        return card
+        return shown_whole(self._client, self.current["id"])
 
     def approve(self) -> None:
         """Show it whole, ask once more, and approve what was shown."""
         card = self.show()
         if card is None:
             return
-        if not card["offer"]["approve"]:
-            say(visible(card["offer"]["why_not"] or "This call cannot be approved now."))
-            return
-        say(visible(card["confirm"]))
+        check_offered(card)
         if _said("Run this call? [y/N] ").strip().lower() in {"y", "yes"}:
             self._tell(self._client.approve(card["id"], card["digest"]))
         else:
@@ -124,7 +114,7 @@ class _Desk:
         if self.current is None:
             return
         id_ = self.current["id"]
-        say(f"Deny {headline(self._client.card(id_))}")
+        say(f"Deny {headline(self.current)}")
         said = _said("Why? The agent is told. ")
         if not said:  # the end of what is typed, and no empty line
             say("Nothing was decided.")
@@ -162,7 +152,7 @@ def _trying(what: Callable[[], object]) -> None:
     try:
         what()
     except (ApiError, Unreachable) as error:
-        say(visible(str(error)))
+        say(str(error))
         time.sleep(AGAIN_AFTER)
 
 

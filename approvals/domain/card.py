@@ -304,6 +304,10 @@ def _confirm(approval: Approval) -> str:
     text = f"{approval.summary}, for {approval.call.agent}. It runs exactly as shown, one time."
     if not approval.risk.undoable:
         text += " It cannot be undone."
+    counted = zip(approval.stages, approval.tally.approved, strict=True)
+    more = sum(max(0, stage.required - count) for stage, count in counted) - 1
+    if more > 0:
+        text += f" {'One more person' if more == 1 else f'{more} more people'} must approve."
     return text
 
 

@@ -63,11 +63,16 @@ def rights_of(
 
 
 def why_not(
-    person: str, assurance: Assurance, approval: Approval, directory: Directory
+    person: str,
+    assurance: Assurance,
+    approval: Approval,
+    directory: Directory,
+    *,
+    answer: Answer = Answer.APPROVE,
 ) -> ApprovalsError | None:
-    """The reason why `person` may not approve, or None."""
+    """The reason why `person` may not give this answer, or None."""
     try:
-        rights_of(person, assurance, approval, directory, answer=Answer.APPROVE)
+        rights_of(person, assurance, approval, directory, answer=answer)
     except ApprovalsError as error:
         return error
     return None
@@ -86,11 +91,7 @@ def may_steer(person: str, assurance: Assurance, approval: Approval, directory: 
     known = directory.people.get(person)
     if known is not None and Role.ADMIN in known.roles:
         return True
-    try:
-        rights_of(person, assurance, approval, directory, answer=Answer.DENY)
-    except ApprovalsError:
-        return False
-    return True
+    return why_not(person, assurance, approval, directory, answer=Answer.DENY) is None
 
 
 def owner_line(approval: Approval, directory: Directory) -> str:

@@ -50,8 +50,6 @@ logger = logging.getLogger(__name__)
 
 HTTP_OK = 200
 TRIES = 5
-MAX_NAME = 200
-MAX_JUSTIFICATION = 2000
 _GOES_ON = frozenset({Ruling.ALLOW, Ruling.REQUIRE_APPROVAL})
 SENT_BEFORE = "SENT: the call was sent before. The answer cannot be passed on now; send it again."
 NOT_WANTED = (messages.INVALID_REQUEST, "NOT EXECUTED: it was cancelled before it was sent.")
@@ -94,9 +92,7 @@ class Calls:
 
     async def handle(self, request: Request, client: Client) -> Reply | None:
         """A Reply, or None when the server's own answer was passed on to the client."""
-        name = request.message.params.get("name")
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
-            raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.", status=200)
+        name = request.message.tool
         with self._cancelling.known(request) as waiting:
             return await self._answered(request, name, client, waiting)
 
@@ -119,7 +115,7 @@ class Calls:
 
     async def _gateway_tool(self, request: Request, name: str, client: Client) -> Reply:
         agent, server = request.agent, request.server.name
-        approval = await self._gateway_tools.approval(_arguments(request), agent, server)
+        approval = await self._gateway_tools.approval(request.message.arguments, agent, server)
         if name == gateway_tools.WAIT:
             return await self._held(request, approval, self._wait(request), client)
         status = self._gateway_tools.status(approval)
@@ -264,7 +260,7 @@ class Calls:
 async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
     """The headers of a call, those that repeat arguments made from the arguments themselves: what
     was judged is the body."""
-    made = await request.upstream.tool_headers(name, canonical(_arguments(request)))
+    made = await request.upstream.tool_headers(name, canonical(request.message.arguments))
     kept = [(key, value) for key, value in request.headers if key.decode() not in made]
     return [*kept, *((key.encode(), value.encode("latin-1")) for key, value in made.items())]
 
@@ -272,17 +268,14 @@ async def _routed(request: Request, name: str) -> Sequence[tuple[bytes, bytes]]:
 def _check_said(request: Request, tool: Tool) -> None:
     """Raises BadMessage where a header does not say what its argument says (SEP-2243)."""
     if request.message.is_modern:
-        plain = plainly(_arguments(request))
+        plain = plainly(request.message.arguments)
         wrong = validate_mcp_param_headers(tool.input_schema, plain, request.said)
         if wrong is not None:
             raise BadMessage(wrong.code, wrong.message)
 
 
 def _call(request: Request, name: str, *, tool: Tool) -> Call:
-    said = request.message.meta.get(messages.JUSTIFICATION)
-    if isinstance(said, str) and (len(said) > MAX_JUSTIFICATION or "\0" in said):
-        raise InvalidArguments(f"A justification has at most {MAX_JUSTIFICATION} characters.")
-    arguments = _arguments(request)
+    arguments = request.message.arguments
     return Call(
         executor=Executor.GATEWAY,
         server=request.server.name,
@@ -292,18 +285,9 @@ def _call(request: Request, name: str, *, tool: Tool) -> Call:
         owner=request.agent.owner,
         session=request.session,
         definition=tool.definition,
-        justification=said if isinstance(said, str) else None,
+        justification=request.message.justification,
         argument_order=tuple(arguments),
     )
-
-
-def _arguments(request: Request) -> dict[str, Json]:
-    arguments = request.message.params.get("arguments", {})
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, dict):
-        raise InvalidArguments("The arguments of a call are a JSON object.")
-    return arguments
 
 
 def _cannot(error: StoreFailure | InvalidArguments) -> Refusal:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from mcp_types import PROTOCOL_VERSION_META_KEY
 
+from approvals.domain.call import MAX_NAME
+from approvals.domain.refused import blocked
 from approvals.domain.strictjson import Json, as_read, parse
-from approvals.errors import ApprovalsError
+from approvals.errors import ApprovalsError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,7 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
 
+MAX_JUSTIFICATION = 2000
 _MEMBERS = ("jsonrpc", "id", "method", "params", "result", "error")
 _PARAMS = frozenset({"name", "arguments", "_meta", "uri"})
 
@@ -93,6 +96,40 @@ class Message:
         return meta if isinstance(meta, dict) else {}
 
     @property
+    def arguments(self) -> dict[str, Json]:
+        """Those of a call. Raises InvalidArguments where they are no object."""
+        arguments = self.params.get("arguments", {})
+        if arguments is None:
+            return {}
+        if not isinstance(arguments, dict):
+            raise InvalidArguments("The arguments of a call are a JSON object.")
+        return arguments
+
+    @property
+    def tool(self) -> str:
+        """The tool that a call names. Raises BadMessage where it names none."""
+        name = self.params.get("name")
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+            raise BadMessage(INVALID_PARAMS, "`params.name` must name a tool.", status=200)
+        return name
+
+    @property
+    def justification(self) -> str | None:
+        """What a call says to the people here. Raises InvalidArguments where it is too long."""
+        said = self.meta.get(JUSTIFICATION)
+        if not isinstance(said, str):
+            return None
+        if len(said) > MAX_JUSTIFICATION or "\0" in said:
+            raise InvalidArguments(f"A justification has at most {MAX_JUSTIFICATION} characters.")
+        return said
+
+    @property
+    def progress_token(self) -> str | int | None:
+        """Under which its client wants to be told of progress, if it does."""
+        token = self.meta.get("progressToken")
+        return token if isinstance(token, str | int) and not isinstance(token, bool) else None
+
+    @property
     def is_modern(self) -> bool:
         """Whether it carries its protocol version itself, as the 2026 era does."""
         return isinstance(self.meta.get(PROTOCOL_VERSION_META_KEY), str)
@@ -139,6 +176,12 @@ def error_body(id_: Json, error: Mapping[str, Json]) -> bytes:
 def error(id_: Json, number: int, text: str) -> bytes:
     """A response with an error of this code."""
     return error_body(id_, {"code": number, "message": text})
+
+
+def not_offered(message: Message) -> bytes:
+    """What a request gets that is no call and that the policy does not let through."""
+    text = blocked(f"{message.method} is not offered through it", "(default deny)").message
+    return error(message.id, INVALID_REQUEST, text)
 
 
 def unknown_tool(message: Message, tool: str) -> bytes:

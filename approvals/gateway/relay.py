@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from approvals.domain.refused import blocked, frozen
+from approvals.domain.refused import frozen
 from approvals.domain.rulebook import HttpServer
 from approvals.gateway import messages, tasks
 from approvals.gateway.messages import BadMessage, Message
@@ -119,7 +119,7 @@ class Relay:
     async def _passed_on(self, request: Request, client: Client) -> Reply | None:
         message = request.message
         if not self._passes(request):
-            return _not_allowed(message)
+            return Reply(body=messages.not_offered(message))
         if message.method is not None and message.method not in ALWAYS:
             freeze = await self._gate.freeze_of(request.agent.name, request.server.name)
             if freeze is not None:
@@ -143,8 +143,3 @@ def check_method(message: Message) -> None:
     method = message.method
     if method is not None and method not in _KNOWN and method.strip().casefold() in _FOLDED:
         raise BadMessage(messages.INVALID_REQUEST, "`method` differs only in case or blanks.")
-
-
-def _not_allowed(message: Message) -> Reply:
-    text = blocked(f"{message.method} is not offered through it", "(default deny)").message
-    return Reply(body=messages.error(message.id, messages.INVALID_REQUEST, text))

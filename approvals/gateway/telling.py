@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from approvals.domain.strictjson import Json, Number, as_read
 from approvals.gateway import messages
@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
 
-    from approvals.gateway.response import Client
-
 MAX_QUEUED = 1000
 """Messages that may wait for a client that does not read; what comes then is not told."""
 MAX_BYTES = 16 * 1024 * 1024
 READS_WITHIN = 5
 """Seconds that the answer waits for a client to take what was said before it."""
+
+
+class Listener(Protocol):
+    """A client that takes messages before its answer."""
+
+    async def tell(self, message: bytes, /) -> None: ...
 
 
 class Telling:
@@ -30,7 +34,7 @@ class Telling:
     """
 
     def __init__(
-        self, client: Client, *, token: Json, note: Callable[[], str], every: timedelta
+        self, client: Listener, *, token: Json, note: Callable[[], str], every: timedelta
     ) -> None:
         """`token` is the client's progress token, None where it has none; `note` says how its call
         stands, told `every` so often."""

@@ -84,9 +84,7 @@ class Waits:
         this call to this agent."""
         known = self._rules.current.directory.agents.get(agent)
         hold = self._patience.hold or (known.hold if known else HOLD)
-        token = message.meta.get("progressToken")
-        if not streams or isinstance(token, bool) or not isinstance(token, str | int):
-            token = None
+        token = message.progress_token if streams else None
         if message.is_modern:
             within = min(hold, self._patience.leg)
             round_, answers = self._leg(message, agent=agent, server=server)

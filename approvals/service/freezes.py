@@ -13,7 +13,7 @@ from approvals.service.identity import PersonPrincipal, Principal
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from approvals.domain.states import Approval
     from approvals.domain.strictjson import Json
@@ -30,8 +30,17 @@ class Freezes:
     """What is stopped now. The store looks at it inside the write that sends or parks a call."""
 
     def __init__(
-        self, *, store: Store, journal: Journal, rules: Rules, clock: Clock, ids: Ids
+        self,
+        *,
+        store: Store,
+        journal: Journal,
+        rules: Rules,
+        clock: Clock,
+        ids: Ids,
+        callers: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
+        """`callers` are the agents that have a key now."""
+        self._callers = callers
         self._store = store
         self._journal = journal
         self._rules = rules
@@ -43,7 +52,7 @@ class Freezes:
     ) -> tuple[Freeze, Sequence[Approval]]:
         """Stop calls; also the approvals in scope that are being sent and cannot be stopped."""
         person = _admin(by)
-        self._check(server, agent)
+        await self._check(server, agent)
         freeze = Freeze(
             id=self._ids.freeze(),
             server=server,
@@ -83,11 +92,14 @@ class Freezes:
             raise Forbidden("Freezes are shown to people.")
         return await self._store.freezes()
 
-    def _check(self, server: str | None, agent: str | None) -> None:
-        """A name that does not exist would stop nothing, and nobody would notice."""
+    async def _check(self, server: str | None, agent: str | None) -> None:
+        """A name that does not exist would stop nothing, and nobody would notice. A server that is
+        not in the file is known by the agents that are wrapped around it."""
         rulebook = self._rules.current
         if server is not None and server not in rulebook.servers:
-            raise InvalidInput("There is no server of this name.")
+            agents = map(rulebook.directory.agent, await self._callers())
+            if not any(known and server in known.servers for known in agents):
+                raise InvalidInput("There is no server of this name.")
         if agent is not None and rulebook.directory.agent(agent) is None:
             raise InvalidInput("There is no agent of this name.")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from approvals.domain.chain import Fact
-from approvals.ports import Record
+from approvals.errors import Overloaded
+from approvals.ports import Applied, Record
 from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ class Journal:
         await self.note("call_unknown_tool", f"agent:{agent}", {"server": server, "tool": tool})
 
     async def note(self, kind: str, actor: str, detail: dict[str, Json]) -> None:
-        """Record something that changes no approval."""
-        fact = self.fact(kind, actor, detail)
-        await self._store.apply(Record(stream=self._stream, fact=fact), within=MAX_RESULT_WAIT)
+        """Record something that changes no approval. Raises Overloaded where it is not recorded."""
+        record = Record(stream=self._stream, fact=self.fact(kind, actor, detail))
+        if not isinstance(await self._store.apply(record, within=MAX_RESULT_WAIT), Applied):
+            raise Overloaded("It could not be recorded, so it was not done. Try again.")
 
     def fact(self, kind: str, actor: str, detail: dict[str, Json]) -> Fact:
         """A fact of now, with a new id."""

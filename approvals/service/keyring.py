@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from approvals.domain.seal import key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MIN_SECRET = 32
 
@@ -40,9 +40,17 @@ class Keyring:
 
     def verify(self, purpose: str, text: str, claimed: str) -> bool:
         """Whether `claimed` is the hash of `text`, compared as bytes in constant time."""
-        given = claimed.encode("utf-8", "surrogateescape")
-        hashes = self.hashes(purpose, text)
-        return any(hmac.compare_digest(made.encode(), given) for made in hashes)
+        return _is_one_of(claimed, self.hashes(purpose, text))
+
+    def verifies(self, purpose: str, text: str, given: str) -> bool:
+        """The same for a hash that does not say by which key it was made."""
+        made = (named.partition(":")[2] for named in self.hashes(purpose, text))
+        return _is_one_of(given, made)
+
+
+def _is_one_of(claimed: str, hashes: Iterable[str]) -> bool:
+    given = claimed.encode("utf-8", "surrogateescape")
+    return any(hmac.compare_digest(made.encode(), given) for made in hashes)
 
 
 def _mac(secret: bytes, message: bytes) -> str:

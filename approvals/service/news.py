@@ -6,7 +6,7 @@ Hints only. Whoever falls behind is told to look at everything anew (API.md, `GE
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ class Watch:
         self._reset = True
         self._any.set()
 
-    async def next(self) -> tuple[bool, dict[str, int]]:
-        """Whether to look at everything anew (so it is first of all), and what changed since."""
-        await self._any.wait()
+    async def next(self, *, within: float) -> tuple[bool, dict[str, int]]:
+        """Whether to look at everything anew (so it is first of all), and what changed since;
+        nothing, if nothing did for so many seconds. A service that stops wakes everybody."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._any.wait(), within)
         self._any.clear()
         found = self._reset, self._changed
         self._reset, self._changed = False, {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from approvals.domain.states import Approval
     from approvals.domain.strictjson import Json
     from approvals.ports import Clock
-    from approvals.service.identity import Principal
+    from approvals.service.identity import PersonPrincipal
     from approvals.service.journal import Journal
     from approvals.service.keyring import Keyring
     from approvals.service.rules import Rules
@@ -36,7 +36,7 @@ class Reveals:
         self._keyring = keyring
         self._rules = rules
 
-    async def reveal(self, by: Principal, approval: Approval) -> str:
+    async def reveal(self, by: PersonPrincipal, approval: Approval) -> str:
         """Record that `by` is shown the hidden values now; the proof of it.
 
         Only who may approve the call is shown them. Raises Forbidden, NotAnApprover, OwnerExcluded
@@ -45,10 +45,7 @@ class Reveals:
         if not isinstance(approval.state, Pending) or approval.erased is not None:
             raise Forbidden("Values are revealed only while the call waits for people.")
         directory = self._rules.current.directory
-        assurance = getattr(by, "assurance", None)
-        if assurance is None:
-            raise Forbidden("An agent never decides. Ask a person.")
-        rights_of(by.name, assurance, approval, directory, answer=Answer.APPROVE)
+        rights_of(by.name, by.assurance, approval, directory, answer=Answer.APPROVE)
         detail: dict[str, Json] = {"approval": approval.id, "values": len(approval.hidden)}
         await self._journal.note("values_revealed", f"person:{by.name}", detail)
         at = round(self._clock.now().timestamp())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from approvals.ports import SessionStore
     from approvals.service.journal import Journal
+    from approvals.service.keyring import Keyring
     from approvals.service.rules import Rules
 
 LINK_LASTS = timedelta(minutes=15)
@@ -28,7 +29,10 @@ SESSION_LASTS = timedelta(hours=12)
 class SignIn:
     """Links, sessions, and who somebody is by a session."""
 
-    def __init__(self, *, sessions: SessionStore, journal: Journal, rules: Rules) -> None:
+    def __init__(
+        self, *, sessions: SessionStore, journal: Journal, keyring: Keyring, rules: Rules
+    ) -> None:
+        self._keyring = keyring
         self._sessions = sessions
         self._journal = journal
         self._rules = rules
@@ -68,6 +72,15 @@ class SignIn:
         found = await self._sessions.session(_hash(token))
         if found and await self._sessions.end_session(_hash(token)):
             await self._journal.note("signed_out", f"person:{found.person}", {})
+
+    def word(self, purpose: str, token: str) -> str:
+        """A word that belongs to a session and to one use. Who has the session's cookie alone
+        cannot make it."""
+        return self._keyring.hash(purpose, token).partition(":")[2]
+
+    def is_word(self, purpose: str, token: str, given: str) -> bool:
+        """Whether it is, also when it was made with the secret key before this one."""
+        return self._keyring.verifies(purpose, token, given)
 
     def _principal(self, name: str) -> PersonPrincipal:
         person = self._rules.current.directory.people.get(name)

@@ -17,7 +17,7 @@ from approvals.service.approvals import Answering
 from approvals.web import guard
 from approvals.web.live import stream
 from approvals.web.page import page, part, seen_elsewhere
-from approvals.wire import status_of
+from approvals.wire import services, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class View:
     def __init__(
         self, request: Request, who: SignedIn, approval: Approval, proof: str = ""
     ) -> None:
-        self._use = guard.services(request)
+        self._use = services(request)
         self._who = who
         self.approval = approval
         self._proof = proof if self._offer(revealed=True).approve else ""
@@ -139,9 +139,9 @@ async def deny(request: Request) -> Response:
 async def reveal(request: Request) -> Response:
     """The card with every value, for this answer only; that it was shown is recorded."""
     who, _ = await guard.posted(request)
-    approval = await _approval(guard.services(request), request, who)
+    approval = await _approval(services(request), request, who)
     try:
-        proof = await guard.services(request).reveals.reveal(who.person, approval)
+        proof = await services(request).reveals.reveal(who.person, approval)
     except ApprovalsError as error:
         return await _said(View(request, who, approval), error)
     return await View(request, who, approval, proof).page()
@@ -150,7 +150,7 @@ async def reveal(request: Request) -> Response:
 async def _decided(request: Request, who: SignedIn, answering: Answering) -> Response:
     approval_id = request.path_params["id"]
     try:
-        await guard.services(request).approvals.decide(who.person, approval_id, answering)
+        await services(request).approvals.decide(who.person, approval_id, answering)
     except (NotFound, Unauthenticated):
         raise
     except ApprovalsError as error:
@@ -164,7 +164,7 @@ async def _said(view: View, error: ApprovalsError) -> Response:
 
 
 async def _view(request: Request, who: SignedIn, fields: Mapping[str, str] | None = None) -> View:
-    use = guard.services(request)
+    use = services(request)
     approval = await _approval(use, request, who)
     proof = (fields or {}).get("proof", "")
     if proof:

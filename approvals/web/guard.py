@@ -7,14 +7,12 @@ that only a page of this session holds (SECURITY.md 12).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from approvals.errors import Forbidden, InvalidInput, Unauthenticated
-from approvals.wire import Place, cookie, header, read_body, text_header
+from approvals.wire import cookie, header, place, read_body, services, text_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,52 +22,57 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from approvals.service.identity import PersonPrincipal
-    from approvals.service.services import Services
+    from approvals.wire import Place
 
+BELOW = "/s/"
 MAX_FIELDS = 20
 FORM = b"application/x-www-form-urlencoded"
 ELSEWHERE = "This was not sent from a page of this service, so nothing was done."
 OLD_PAGE = "This page is of another sign-in. Open the call again and decide there."
 
 
+PATH, TOKEN = "web path", "web form"
+"""What words of a session are for."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A person and the session, of which every form of its pages has the token."""
+    """A person and the session: where its pages are, and what every form of them carries."""
 
     person: PersonPrincipal
     session: str
     base: str
-
-    @property
-    def form_token(self) -> str:
-        return hmac.new(self.session.encode(), b"form", hashlib.sha256).hexdigest()
-
-
-def services(request: Request) -> Services:
-    """The running service."""
-    return cast("Services", request.app.state.services)
-
-
-def place(request: Request) -> Place:
-    """How the pages are reached."""
-    return cast("Place", request.app.state.place)
+    form_token: str
 
 
 async def signed_in(request: Request) -> SignedIn:
     """Who is signed in. Raises Unauthenticated."""
-    reached = place(request)
-    token = cookie(request.scope, reached.cookie)
-    if not token:
+    reached, use = place(request), services(request).sign_in
+    session = cookie(request.scope, reached.cookie)
+    if not session:
         raise Unauthenticated("Sign in first.")
-    base = reached.base(token)
-    if not hmac.compare_digest(_base_of(request).encode(), base.encode()):
+    base = base_of(request)
+    if not reached.is_secure and not use.is_word(PATH, session, base.removeprefix(BELOW)):
         raise Unauthenticated("This is another session's page.")
-    return SignedIn(await services(request).sign_in.person(token), token, base)
+    return SignedIn(await use.person(session), session, base, use.word(TOKEN, session))
 
 
-def _base_of(request: Request) -> str:
-    key = request.path_params.get("session")
-    return "" if key is None else f"/s/{key}"
+def base_of(request: Request) -> str:
+    """Below which path the page is that was asked for."""
+    word = request.path_params.get("session")
+    return "" if word is None else BELOW + word
+
+
+def new_base(request: Request, session: str) -> str:
+    """Below which path the pages of a session are.
+
+    A browser sends a cookie to every port of its host. Without TLS that may be anybody's, such as a
+    page of the agent's own, so there the pages of a session, and its cookie, are below a path
+    that nobody else knows (decision 20).
+    """
+    if place(request).is_secure:
+        return ""
+    return BELOW + services(request).sign_in.word(PATH, session)
 
 
 async def posted(request: Request) -> tuple[SignedIn, Mapping[str, str]]:
@@ -77,8 +80,8 @@ async def posted(request: Request) -> tuple[SignedIn, Mapping[str, str]]:
     check_origin(request)
     who = await signed_in(request)
     fields = await form(request)
-    given = fields.get("form_token", "").encode()
-    if not hmac.compare_digest(given, who.form_token.encode()):
+    given = fields.get("form_token", "")
+    if not services(request).sign_in.is_word(TOKEN, who.session, given):
         raise Forbidden(OLD_PAGE)
     return who, fields
 
@@ -127,13 +130,13 @@ def _is_ours(origin: str, scope: Scope, reached: Place) -> bool:
     return bool(named) and named in {host, public}
 
 
-def give(response: Response, session: str, reached: Place, *, lasts: int) -> None:
+def give(response: Response, session: str, base: str, reached: Place, *, lasts: int) -> None:
     """Put the session's cookie into an answer."""
     response.set_cookie(
         reached.cookie,
         session,
         max_age=lasts,
-        path=reached.base(session) or "/",
+        path=base or "/",
         secure=reached.is_secure,
         httponly=True,
         samesite="lax",

@@ -11,6 +11,7 @@ from approvals.ports import ListFilter
 from approvals.web import guard
 from approvals.web.live import stream
 from approvals.web.page import page, part
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -41,7 +42,7 @@ async def live(request: Request) -> Response:
 
 
 async def _rows(request: Request, who: SignedIn) -> dict[str, object]:
-    use = guard.services(request)
+    use = services(request)
     waiting = ListFilter(statuses=frozenset({Status.PENDING}), limit=SHOWN)
     found = await use.approvals.page(who.person, waiting)
     pending = [approval for approval in found.approvals if approval.status is Status.PENDING]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
 from approvals.errors import ApprovalsError
-from approvals.web import guard
 from approvals.web.page import HEADERS
+from approvals.wire import services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -71,7 +71,7 @@ async def _counted(
 async def _messages(
     request: Request, who: SignedIn, render: Callable[[], Awaitable[str]], about: str | None
 ) -> AsyncGenerator[str]:
-    use = guard.services(request)
+    use = services(request)
     sent = None
     with use.news.watching() as watch:
         while not use.waiting.stopping:
@@ -84,23 +84,16 @@ async def _messages(
                 sent = text
                 yield _message(text)
             await asyncio.wait({use.waiting.stopped}, timeout=AT_MOST_EVERY)
-            await _something(watch, use.waiting.stopped, about)
+            await _something(watch, about)
 
 
-async def _something(watch: Watch, stopped: asyncio.Future[None], about: str | None) -> None:
-    """Wait for a hint that counts, for the end of the service, or for so long."""
-    deadline = asyncio.get_running_loop().time() + LOOK_EVERY
-    while (left := deadline - asyncio.get_running_loop().time()) > 0:
-        hint = asyncio.ensure_future(watch.next())
-        try:
-            both: set[asyncio.Future[Any]] = {hint, stopped}
-            await asyncio.wait(both, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hint.cancel()
-        if not hint.done() or hint.cancelled():
-            return
-        anew, changed = hint.result()
-        if anew or about is None or about in changed:
+async def _something(watch: Watch, about: str | None) -> None:
+    """Wait for a hint that counts, or for so long."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LOOK_EVERY
+    while (left := deadline - loop.time()) > 0:
+        anew, changed = await watch.next(within=left)
+        if anew or about in changed or (about is None and changed):
             return
 
 

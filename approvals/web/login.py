@@ -9,7 +9,7 @@ from approvals.service.sign_in import SESSION_LASTS
 from approvals.web import guard
 from approvals.web.page import page, seen_elsewhere
 from approvals.web.tries import Tries
-from approvals.wire import cookie
+from approvals.wire import cookie, place, services
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,17 +35,17 @@ class Login:
         guard.check_origin(request)
         fields = await guard.form(request)
         try:
-            session, _ = await guard.services(request).sign_in.sign_in(fields.get("link", ""))
+            session, _ = await services(request).sign_in.sign_in(fields.get("link", ""))
         except Unauthenticated as error:
             self._count(request.client.host if request.client else "")
             said = {"who": None, "link": "", "next": "", "said": str(error)}
             return page("login.html", said, status=401)
-        reached = guard.place(request)
+        reached, base = place(request), guard.new_base(request, session)
         if old := cookie(request.scope, reached.cookie):
-            await guard.services(request).sign_in.sign_out(old)
-        response = seen_elsewhere(reached.base(session) + (_safe(fields.get("next", "")) or "/"))
+            await services(request).sign_in.sign_out(old)
+        response = seen_elsewhere(base + (_safe(fields.get("next", "")) or "/"))
         lasts = round(SESSION_LASTS.total_seconds())
-        guard.give(response, session, reached, lasts=lasts)
+        guard.give(response, session, base, reached, lasts=lasts)
         return response
 
     def _count(self, address: str) -> None:
@@ -57,9 +57,9 @@ class Login:
     async def sign_out(self, request: Request) -> Response:
         """End the session; its cookie is worth nothing afterwards, wherever it is."""
         who, _ = await guard.posted(request)
-        await guard.services(request).sign_in.sign_out(who.session)
+        await services(request).sign_in.sign_out(who.session)
         response = seen_elsewhere("/login")
-        guard.take(response, who, guard.place(request))
+        guard.take(response, who, place(request))
         return response
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from approvals.errors import ApprovalsError, NotFound, TooMuch, Unauthenticated
+from approvals.web.guard import base_of
 from approvals.wire import status_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ STATIC = {
     "hx-sse-4.0.1.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_BELOW = re.compile(r"^/s/[^/]*")
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 
@@ -99,7 +98,7 @@ async def static(request: Request) -> Response:
 
 
 def _to_sign_in(request: Request) -> Response:
-    path = _BELOW.sub("", request.url.path)
+    path = request.url.path.removeprefix(base_of(request))
     if request.method == "GET" and path.startswith("/a/"):
         return seen_elsewhere(f"/login?next={quote(path, safe='/')}")
     return seen_elsewhere("/login")

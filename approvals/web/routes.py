@@ -5,11 +5,9 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from approvals.web import calls, inbox
+from approvals.web.guard import BELOW
 from approvals.web.login import Login
 from approvals.web.page import Page, static
-
-BELOW = "/s/{session}"
-"""Where the pages of a session are that comes without TLS (`Place.base`)."""
 
 
 def routes() -> list[Route]:
@@ -34,5 +32,5 @@ def routes() -> list[Route]:
         Route(below + path, Page(handler), methods=[method])
         for method, handlers in (("GET", gets), ("POST", posts))
         for path, handler in handlers.items()
-        for below in ("", BELOW)
+        for below in ("", f"{BELOW}{{session}}")
     ]

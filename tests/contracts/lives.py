@@ -113,6 +113,11 @@ class Server:
         pass
 
 
+async def nobody() -> frozenset[str]:
+    """Nobody has a key here."""
+    return frozenset()
+
+
 @dataclass
 class Lives:
     """Use cases over a store, with a clock that the test sets."""
@@ -159,7 +164,7 @@ class Lives:
         self.caller = CallerReleases(
             approvals=self.approvals, gate=self.gate, rules=rules, signals=signals, **common
         )
-        self.freezes = Freezes(journal=self.journal, rules=rules, **common)
+        self.freezes = Freezes(journal=self.journal, rules=rules, callers=nobody, **common)
         self.audit = Audit(store=self.store, audit=self.store, keyring=KEYRING, clock=self.clock)
         self.retention = Retention(keyring=KEYRING, signals=signals, keep=KEEP, **common)
 

@@ -90,6 +90,15 @@ def test_the_question_that_confirms_says_who_for_and_that_it_runs_once() -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("required", "said"),
+    [(1, "undone."), (2, "One more person must approve."), (3, "2 more people must approve.")],
+)
+def test_the_question_that_confirms_says_how_many_more_are_needed(required: int, said: str) -> None:
+    asked = approval(Requirement(stages=(Stage(required=required),)))
+    assert card(asked, directory=PEOPLE, now=NOON).confirm.endswith(said)
+
+
 def test_the_lock_screen_says_the_same_in_at_most_120_characters() -> None:
     assert card(approval(), directory=PEOPLE, now=NOON).lock_screen == (
         "CRITICAL: trader-bot wants to cancel order 12345 on BTCUSD. "

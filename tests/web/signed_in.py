@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from html import unescape
 from typing import TYPE_CHECKING
 
-from approvals.wire import Place
-
 if TYPE_CHECKING:
     import httpx2
 
@@ -24,11 +22,8 @@ class Browser:
     http: httpx2.AsyncClient
     url: str
     session: str = ""
-
-    @property
-    def base(self) -> str:
-        """Under which path its pages are."""
-        return Place(None).base(self.session) if self.session else ""
+    base: str = ""
+    """Below which path its pages are."""
 
     async def get(self, path: str, **headers: str) -> httpx2.Response:
         url = f"{self.url}{self.base}{path}"
@@ -45,6 +40,7 @@ class Browser:
         response = await self.post("/login", {"link": link})
         assert response.status_code == 303, response.text
         self.session = cookie_of(response)
+        self.base = response.headers["location"].removesuffix("/")
 
     async def pressed(self, path: str, button: str, **fields: str) -> httpx2.Response:
         """Open a page and send its form that ends in `button` (the end of its action)."""

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Route
 
 from tests.e2e.world import world
 from tests.hostile import LONG, STRINGS
@@ -71,6 +72,22 @@ async def test_a_page_that_is_open_loses_its_buttons_when_somebody_else_decides(
 
 async def test_the_inbox_shows_a_call_that_arrives_while_it_is_open(tmp_path: Path) -> None:
     async with world(tmp_path, document=CRITICAL) as w, window() as seen:
+        await seen.sign_in(w, "bob")
+        await seen.page.get_by_text("Nothing is waiting.").wait_for()
+        await w.parked(dict(ORDER))
+        await seen.page.get_by_role("link", name="Cancel order 12345").wait_for()
+        assert seen.errors == []
+
+
+async def test_a_page_changes_by_itself_also_if_its_second_script_comes_late(
+    tmp_path: Path,
+) -> None:
+    async def late(route: Route) -> None:
+        await asyncio.sleep(1)
+        await route.continue_()
+
+    async with world(tmp_path, document=CRITICAL) as w, window() as seen:
+        await seen.page.route("**/hx-sse-*", late)
         await seen.sign_in(w, "bob")
         await seen.page.get_by_text("Nothing is waiting.").wait_for()
         await w.parked(dict(ORDER))

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.world import world
 from tests.web.signed_in import browser, buttons, hidden
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("deployment")]
 
 
 async def test_what_is_approved_on_the_page_runs_once(tmp_path: Path) -> None:

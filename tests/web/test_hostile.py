@@ -134,6 +134,7 @@ async def test_a_part_that_is_sent_later_is_one_message_whatever_stands_in_it(
         assert seen.count("\n\n") == 1
 
 
+@pytest.mark.usefixtures("deployment")
 async def test_hidden_values_are_revealed_to_one_person_on_record_and_only_then_approved(
     tmp_path: Path,
 ) -> None:

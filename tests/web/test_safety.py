@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import re
 from pathlib import Path
 
@@ -83,10 +84,12 @@ async def test_no_page_may_be_framed_or_run_scripts_of_others(tmp_path: Path) ->
             assert headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.usefixtures("deployment")
 async def test_a_stolen_cookie_is_worth_nothing_after_signing_out(tmp_path: Path) -> None:
+    """On either replica; the thief uses the other one."""
     async with world(tmp_path) as w:
         bob, id_, fields = await opened(w)
-        thief = Browser(w.http, w.url, bob.session)
+        thief = Browser(w.http, w.url, bob.session, bob.base)
         assert (await thief.get("/")).status_code == 200
         page = await bob.get("/")
         done = await bob.post("/logout", hidden(page.text, "logout"))
@@ -109,6 +112,7 @@ async def test_signing_in_never_takes_a_session_that_the_browser_was_given(tmp_p
         assert (await attacker.get("/")).headers["location"] == "/login"
 
 
+@pytest.mark.usefixtures("deployment")
 async def test_a_link_works_once_and_looking_at_it_does_not_use_it_up(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         link, _ = await w.services.sign_in.first_link("bob")
@@ -148,7 +152,7 @@ async def test_the_cookie_cannot_be_read_by_scripts_nor_sent_from_elsewhere(tmp_
         said = (await (await browser(w)).post("/login", {"link": link})).headers["set-cookie"]
         assert "HttpOnly" in said
         assert "SameSite=lax" in said
-        assert re.search(r"Path=/s/[0-9a-f]{32};", said)
+        assert re.search(r"Path=/s/[0-9a-f]{64};", said)
         assert "Domain" not in said
 
 
@@ -160,7 +164,7 @@ async def test_signing_in_leads_nowhere_else(tmp_path: Path, place: str) -> None
         link, _ = await w.services.sign_in.first_link("bob")
         someone = await browser(w)
         done = await someone.post("/login", {"link": link, "next": place})
-        assert re.fullmatch(r"/s/[0-9a-f]{32}/", done.headers["location"])
+        assert re.fullmatch(r"/s/[0-9a-f]{64}/", done.headers["location"])
 
 
 async def test_who_is_signed_out_is_sent_to_sign_in_and_told_nothing(tmp_path: Path) -> None:
@@ -176,13 +180,13 @@ async def test_who_is_signed_out_is_sent_to_sign_in_and_told_nothing(tmp_path: P
         assert there.headers["location"] == f"/login?next=/a/{approval['id']}"
 
 
-async def test_a_cookie_that_another_port_was_sent_opens_nothing(tmp_path: Path) -> None:
-    """A browser sends cookies to every port of a host. Whoever has it there does not know under
-    which path its session's pages are, and the browser sends it nowhere else."""
+async def test_the_cookie_alone_opens_nothing(tmp_path: Path) -> None:
+    """Nor can the path of its pages, or the token of their forms, be made from it."""
     async with world(tmp_path) as w:
         bob, id_, fields = await opened(w)
         held = {"cookie": f"approvals={bob.session}"}
-        for path in ("/", f"/a/{id_}", f"/s/{'0' * 32}/a/{id_}"):
+        made = hmac.new(bob.session.encode(), b"path", hashlib.sha256).hexdigest()
+        for path in ("/", f"/a/{id_}", f"/s/{made}/a/{id_}", f"/s/{bob.session}/a/{id_}"):
             answer = await w.http.get(f"{w.people_url}{path}", headers=held)
             assert answer.headers["location"].startswith("/login")
         url = f"{w.people_url}/a/{id_}/approve"

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import HERE, shims
-from tests.e2e.test_git import commits
-from tests.e2e.test_git import repo as repo  # noqa: PLC0414 (a fixture)
+from tests.e2e.test_git import commits, repo
 from tests.e2e.test_killed import free_port
 from tests.web.chromium import window
 from tests.wheel.conftest import run
+
+__all__ = ["repo"]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
@@ -41,7 +42,7 @@ class Stopwatch:
 async def serving(folder: Path, environment: dict[str, str]) -> AsyncIterator[str]:
     """`approvals serve` without any file; the sign-in link that it prints."""
     process = await asyncio.create_subprocess_exec(
-        "approvals",
+        folder / "tools" / "approvals",
         "serve",
         cwd=folder,
         env=environment,
@@ -73,32 +74,26 @@ async def test_from_nothing_to_a_commit_that_a_person_let_through(
         "CLAUDE_RECORD": str(tmp_path / "claude.json"),
         "CLAUDE_CALL": json.dumps(call),
     }
-    os_path = environment["PATH"]
     watch = Stopwatch()
     output = await asyncio.to_thread(run, made / "uvx", "mcp-approvals", "demo", "--yes")
     assert "sent once, exactly as shown" in output
     watch.lap("the demo was seen")
-    old = os.environ["PATH"]  # noqa: TID251
-    os.environ["PATH"] = os_path  # noqa: TID251 (for create_subprocess_exec to find the command)
-    try:
-        async with serving(tmp_path, environment) as link, window() as seen:
-            watch.lap("the service runs, without a file")
-            await seen.page.goto(link)
-            await seen.page.get_by_role("button", name="Sign in").click()
-            watch.lap("signed in with the link it printed")
-            words = ["mcp", "add", "git", "--", "approvals", "wrap", "--", "uvx", "mcp-server-git"]
-            claude = await asyncio.create_subprocess_exec(
-                sys.executable, HERE / "claude.py", *words, cwd=tmp_path, env=environment
-            )
-            await seen.page.get_by_role("link", name="commit").click(timeout=60_000)
-            watch.lap("an agent's git_commit is held, and on the page")
-            assert commits(repo) == 1
-            await seen.page.get_by_text(str(repo)).first.wait_for()
-            await seen.page.get_by_role("button", name="Approve").click()
-            assert await claude.wait() == 0
-            watch.lap("approved; it ran, and the agent has its result")
-            assert seen.errors == []
-    finally:
-        os.environ["PATH"] = old  # noqa: TID251
+    async with serving(tmp_path, environment) as link, window() as seen:
+        watch.lap("the service runs, without a file")
+        await seen.page.goto(link)
+        await seen.page.get_by_role("button", name="Sign in").click()
+        watch.lap("signed in with the link it printed")
+        words = ["mcp", "add", "git", "--", "approvals", "wrap", "--", "uvx", "mcp-server-git"]
+        claude = await asyncio.create_subprocess_exec(
+            sys.executable, HERE / "claude.py", *words, cwd=tmp_path, env=environment
+        )
+        await seen.page.get_by_role("link", name="commit").click(timeout=60_000)
+        watch.lap("an agent's git_commit is held, and on the page")
+        assert commits(repo) == 1
+        await seen.page.get_by_text(str(repo)).first.wait_for()
+        await seen.page.get_by_role("button", name="Approve").click()
+        assert await claude.wait() == 0
+        watch.lap("approved; it ran, and the agent has its result")
+        assert seen.errors == []
     assert commits(repo) == 2
     assert not json.loads((tmp_path / "claude.json").read_text())["error"]

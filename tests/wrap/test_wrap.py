@@ -239,3 +239,13 @@ async def test_other_requests_pass_where_the_policy_allows_by_default_and_nothin
         await person.freeze()
         with pytest.raises(MCPError, match="is not offered"):
             await agent.read_resource("note://one")
+
+
+async def test_a_wrapped_server_is_frozen_by_its_name(machine: Machine) -> None:
+    machine.serve()
+    async with Person(machine) as person, wrapped(machine) as agent:
+        await person.freeze("nowhere", status=422)
+        assert "saw x" in text(await agent.call_tool("get_note", {"what": "x"}))
+        await person.freeze("up")
+        said = text(await agent.call_tool("get_note", {"what": "x"}))
+        assert said.startswith("NOT EXECUTED: calls are frozen by an admin")

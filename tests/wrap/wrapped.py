@@ -76,9 +76,9 @@ class Person:
         found = answer.json()["approvals"]
         return [one for one in found if one["arguments"] == arguments]
 
-    async def freeze(self) -> None:
-        answer = await self._http.post("/v1/freezes", json={"reason": "test"})
-        assert answer.status_code == 201, answer.text
+    async def freeze(self, server: str | None = None, *, status: int = 201) -> None:
+        answer = await self._http.post("/v1/freezes", json={"reason": "test", "server": server})
+        assert answer.status_code == status, answer.text
 
     async def approval(self, id_: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self._http.get(f"/v1/approvals/{id_}")).json()

@@ -13,13 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import typer
-
 from approvals.cli.init.entries import entries_of
 from approvals.cli.init.listing import listed
 from approvals.cli.init.writing import AGENT, Plan, planned
+from approvals.cli.say import say
 from approvals.config.load import load
-from approvals.domain.display import visible
 from approvals.errors import ConfigurationInvalid, InvalidInput
 
 if TYPE_CHECKING:
@@ -34,24 +32,24 @@ def init(file: Path | None) -> None:
     _check_free([CONFIG])
     source = file or _found()
     entries = entries_of(source)
-    typer.echo(f"{visible(str(source))}: {', '.join(entries) or 'no servers'}")
+    say(f"{source}: {', '.join(entries) or 'no servers'}")
     if not entries:
         raise InvalidInput("There is no server in it that approvals could stand before.")
     servers = asyncio.run(listed(entries))
     for name, server in servers.items():
-        typer.echo(f"  {name}: {visible(server.said)}")
+        say(f"  {name}: {server.said}")
     plan = planned(servers, source=source.name)
     _check_free(plan.files)
     _check_loads(plan)
     _write(plan, Path())
-    typer.echo(f"Written: {', '.join(plan.files)}")
-    typer.echo("Read the policies: one line for each tool. Then:")
+    say(f"Written: {', '.join(plan.files)}")
+    say("Read the policies: one line for each tool. Then:")
     for line in (
         "approvals config check && approvals serve",
         f"approvals keys create --agent {AGENT}",
         f"approvals connect {next(iter(servers))} --client claude-code",
     ):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def _found() -> Path:

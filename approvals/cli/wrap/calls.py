@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from approvals.cli.say import say
 from approvals.cli.wrap.server import NotWritten
-from approvals.cli.wrap.service import NotRunning, Refused
+from approvals.cli.wrap.service import Refused
 from approvals.domain.call import canonical_arguments
+from approvals.domain.directory import HOLD
 from approvals.domain.refused import Code, Refusal, answer_lost, invalid_arguments
-from approvals.domain.strictjson import Json, as_read, canonical
+from approvals.domain.strictjson import Json, canonical
 from approvals.errors import InvalidArguments
 from approvals.gateway import messages, own, schema
-from approvals.gateway.messages import BadMessage, Message
+from approvals.gateway.messages import Message
+from approvals.gateway.telling import Telling
 from approvals.ports import Answered
+from approvals.service.waiting import Patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -30,21 +33,16 @@ if TYPE_CHECKING:
     from approvals.gateway.catalogue import Tool
     from approvals.ports import SendOutcome
 
-HOLD = 45.0
-"""Seconds that a plain request is held; TypeScript clients give up at 60."""
-HOLD_WITH_PROGRESS = 200.0
-PROGRESS_EVERY = 12.0
+PATIENCE = Patience()
 LONG_POLL = 25
 GONE_FOR = 15.0
 """Seconds for which a service that does not answer is asked again, while a call is held."""
 ASK_AGAIN = 0.5
 LOOK_AGAIN = frozenset({"not_approved", "already_released", "lapsed", "cancelled"})
 """What a release is refused with where the approval itself says more by now."""
-MAX_NAME = 200
-MAX_JUSTIFICATION = 2000
-
 
 Reply = Callable[[Message], bytes]
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -117,26 +115,22 @@ class Calls:
             return False  # whoever cancels a request expects no answer to it
         if reply is None:
             return True
-        await self._client.write(reply)
+        await self._client.tell(reply)
         return False
 
     async def _judged(self, message: Message, held: Held) -> bytes | None:
         """The answer; None: the call may pass."""
-        name = message.params.get("name")
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
-            raise BadMessage(messages.INVALID_PARAMS, "`params.name` must name a tool.")
-        tool = await self._server.tool(name, message)
+        tool = await self._server.tool(message.tool, message)
         if tool is None:
-            return messages.unknown_tool(message, name)
-        arguments = _arguments(message)
-        text = canonical_arguments(arguments)
+            return messages.unknown_tool(message, message.tool)
+        text = canonical_arguments(message.arguments)
         if why := schema.why_not(text, tool.input_schema):
             return messages.refused(message, invalid_arguments(why))
         arrived = await self._service.arrive(
-            name,
-            arguments,
+            message.tool,
+            message.arguments,
             definition=self._server.definition(tool),
-            justification=_justification(message),
+            justification=message.justification,
         )
         match arrived:
             case {"verdict": "allow"}:
@@ -154,8 +148,8 @@ class Calls:
     ) -> bytes:
         """Wait as long as this client can, then answer with the result, or why there is none."""
         loop = asyncio.get_running_loop()
-        waits = HOLD_WITH_PROGRESS if _token(message) is not None else HOLD
-        deadline = loop.time() + waits
+        waits = HOLD if message.progress_token is None else PATIENCE.with_progress
+        deadline = loop.time() + waits.total_seconds()
         while (left := deadline - loop.time()) > 0 and not held.cancelled:
             if approval.get("status") == "approved":
                 try:
@@ -166,21 +160,10 @@ class Calls:
                     await asyncio.sleep(ASK_AGAIN)
             elif approval.get("status") != "pending":
                 break
-            approval = await self._looked(held.approval_id, min(left, LONG_POLL))
+            wait = max(1, round(min(left, LONG_POLL)))
+            approval = await _insisted(partial(self._service.approval, held.approval_id, wait=wait))
         told = _said(await self._service.refusal(held.approval_id))
         return messages.refused(message, told)
-
-    async def _looked(self, id_: str, wait: float) -> Answer:
-        """The approval after a while; a service that is gone for a moment is asked again."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GONE_FOR
-        while True:
-            try:
-                return await self._service.approval(id_, wait=max(1, round(wait)))
-            except NotRunning:
-                if loop.time() > until:
-                    raise
-                await asyncio.sleep(ASK_AGAIN)
 
     async def _released(
         self, message: Message, held: Held, approval: Answer, tool: Tool, text: str
@@ -206,7 +189,8 @@ class Calls:
     ) -> Reply:
         """The one request to the child. What was approved is sent, and it is what was asked."""
         id_, token = held.approval_id, secrets.token_urlsafe(24)
-        approved = await self._taken(id_, digest, token)
+        take = partial(self._service.release, id_, digest=digest, token=token)
+        approved = await _insisted(take)
         if approved != text:
             await self._report(id_, token, "not_sent", "The arguments were not those asked about.")
             raise Refused("What was approved is not what was asked; it was not sent.")
@@ -232,56 +216,44 @@ class Calls:
             return partial(_refused_as, _refusal(Code.FAILED, ASKED_BACK))
         return partial(_answered_as, outcome)
 
-    async def _taken(self, id_: str, digest: str, token: str) -> str:
-        """The release; the same token is the same one, so a lost answer is asked for again."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GONE_FOR
-        while True:
-            try:
-                return await self._service.release(id_, digest=digest, token=token)
-            except NotRunning:
-                if loop.time() > until:
-                    raise
-                await asyncio.sleep(ASK_AGAIN)
-
     async def _report(self, id_: str, token: str, status: str, detail: str | None) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GONE_FOR
-        while True:
-            try:
-                await self._service.report(id_, token=token, status=status, detail=detail)
-            except NotRunning:
-                if loop.time() > until:
-                    break
-                await asyncio.sleep(ASK_AGAIN)
-                continue
-            except Refused as error:
-                say(f"approvals: the outcome of {id_} was not taken: {error}", err=True)
-            return
-        say(f"approvals: the outcome of {id_} ({status}) could not be told", err=True)
+        try:
+            await _insisted(
+                lambda: self._service.report(id_, token=token, status=status, detail=detail)
+            )
+        except Refused as error:
+            say(f"approvals: the outcome of {id_} ({status}) was not taken: {error}", err=True)
 
     @asynccontextmanager
     async def _telling(self, message: Message, held: Held) -> AsyncIterator[None]:
         """Tell a client that asked for it, every few seconds, that its call is held."""
-        token = _token(message)
-        if token is None:
-            yield
-            return
-        task = asyncio.create_task(self._tell(token, held))
+        telling = Telling(
+            self._client,
+            token=message.progress_token,
+            note=lambda: f"Waiting for a person ({held.approval_id}).",
+            every=PATIENCE.progress_every,
+        )
+        task = asyncio.create_task(telling.run())
         try:
             yield
         finally:
             task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
-    async def _tell(self, token: Json, held: Held) -> None:
-        said = f"Waiting for a person ({held.approval_id})."
-        at = 0
-        while True:
-            at += 1
-            params: dict[str, Json] = {"progressToken": token, "progress": at, "message": said}
-            note: dict[str, Json] = {"jsonrpc": "2.0", "method": messages.PROGRESS}
-            await self._client.write(as_read({**note, "params": params}).encode())
-            await asyncio.sleep(PROGRESS_EVERY)
+
+async def _insisted(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer of a service that may be gone for a moment. What is asked is the same each time:
+    a release with its token, an outcome, how a call stands."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + GONE_FOR
+    while True:
+        try:
+            return await ask()
+        except Refused as error:
+            if not error.may_pass or loop.time() > until:
+                raise
+        await asyncio.sleep(ASK_AGAIN)
 
 
 GIVEN_UP = "The call was given up before it was sent."
@@ -303,29 +275,6 @@ def _answered_as(outcome: Answered, message: Message) -> bytes:
     if outcome.error is not None:
         return messages.error_body(message.id, outcome.error)
     return messages.result(message, outcome.result)
-
-
-def _arguments(message: Message) -> dict[str, Json]:
-    arguments = message.params.get("arguments", {})
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, dict):
-        raise InvalidArguments("The arguments of a call are a JSON object.")
-    return arguments
-
-
-def _justification(message: Message) -> str | None:
-    said = message.meta.get(messages.JUSTIFICATION)
-    if not isinstance(said, str):
-        return None
-    if len(said) > MAX_JUSTIFICATION or "\0" in said:
-        raise InvalidArguments(f"A justification has at most {MAX_JUSTIFICATION} characters.")
-    return said
-
-
-def _token(message: Message) -> Json:
-    token = message.meta.get("progressToken")
-    return None if isinstance(token, bool) or not isinstance(token, str | int) else token
 
 
 def _said(told: Mapping[str, Json]) -> Refusal:

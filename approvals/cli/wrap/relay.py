@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from approvals.cli.wrap.calls import Calls, Held
 from approvals.cli.wrap.server import Server
 from approvals.cli.wrap.service import NotRunning, Refused
-from approvals.domain.refused import blocked
+from approvals.domain.call import MAX_NAME
 from approvals.domain.strictjson import Json, as_read, canonical, parse
 from approvals.errors import ApprovalsError, InvalidJson
 from approvals.gateway import messages
@@ -46,8 +47,7 @@ class Relay:
         self._service = service
         self._server = Server(child, service.server, command)
         self._calls = Calls(client, self._server, service)
-        self._passing: set[str] = set()
-        self._lists: set[str] = set()
+        self._passing: dict[str, str] = {}
         self._asked: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -62,7 +62,7 @@ class Relay:
             await self._calls.leave(within=LEAVING)
             if self._tasks:  # who waited for what was sent is answered
                 await asyncio.wait(set(self._tasks.values()), timeout=LAST_WORDS)
-            for key in self._passing:
+            for key in list(self._passing):
                 await self._say(messages.error(parse(key.encode()), *ENDED))
         finally:
             working = [*sides, *self._tasks.values()]
@@ -131,9 +131,8 @@ class Relay:
             return
         if seen.other_methods:
             await self._pass_on(message, working=True)
-        elif message.has_id:
-            text = blocked(f"{message.method} is not offered through it", "").message
-            await self._say(messages.error(message.id, messages.INVALID_REQUEST, text))
+        else:
+            await self._say(messages.not_offered(message))
 
     async def _pass_on(self, message: Message, *, working: bool = False) -> None:
         """`working`: it was decided on first, under its own id."""
@@ -141,17 +140,15 @@ class Relay:
         if message.has_id:
             if key in self._passing or (key in self._tasks and not working):
                 raise BadMessage(messages.INVALID_REQUEST, "This `id` is in use.")
-            self._passing.add(key)
-            if message.method == "tools/list":
-                self._lists.add(key)
+            self._passing[key] = message.method or ""
         if not await self._server.write(message.rewritten) and message.has_id:
-            self._passing.discard(key)
+            self._passing.pop(key, None)
             await self._say(messages.error(message.id, *ENDED))
 
     async def _cancelled(self, message: Message) -> None:
         """Of a held call the approval is withdrawn; of any other the server is told."""
         about = canonical(message.params.get("requestId"))
-        if about in self._passing:
+        if self._passing.pop(about, None):  # whatever comes of it, nobody waits for it
             await self._server.write(message.rewritten)
         else:
             await self._calls.cancel(about)
@@ -202,13 +199,12 @@ class Relay:
         if self._server.takes(said.get("id"), line):
             return
         key = _key_of(said.get("id"))
-        if key not in self._passing:
+        method = self._passing.pop(key, None)
+        if method is None:
             return  # it answers nothing that was asked here
-        self._passing.discard(key)
         if not is_plain:
             line = messages.error(parse(key.encode()), messages.INTERNAL_ERROR, UNREADABLE)
-        if key in self._lists:
-            self._lists.discard(key)
+        elif method == "tools/list":
             line = await self._shown(line)
         await self._say(line)
 
@@ -237,7 +233,12 @@ class Relay:
         tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(result, dict) or not isinstance(tools, list):
             return line if "error" in found else _unreadable(found)
-        named = {name: tool for tool in tools if (name := _name_of(tool)) is not None}
+        names = Counter(map(_name_of, tools))
+        named = {
+            name: tool
+            for tool in tools
+            if (name := _name_of(tool)) is not None and names[name] == 1  # else which is meant?
+        }
         try:
             seen = await self._service.seen(list(named))
         except NotRunning:
@@ -248,7 +249,7 @@ class Relay:
         return as_read({**found, "result": {**result, "tools": shown}}).encode()
 
     async def _say(self, line: bytes) -> None:
-        await self._client.write(line)
+        await self._client.tell(line)
 
 
 ENDED = (messages.INTERNAL_ERROR, "The server's process has ended. It may have run before that.")
@@ -258,8 +259,9 @@ MOST_QUESTIONS = 1000
 
 
 def _name_of(tool: Json) -> str | None:
+    """By which it can be called, if it can."""
     name = tool.get("name") if isinstance(tool, dict) else None
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and len(name) <= MAX_NAME else None
 
 
 def _key_of(id_: object) -> str:

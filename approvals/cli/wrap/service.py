@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 NOT_RUNNING = "approvals is not running. Start it with: approvals serve"
 UNAUTHENTICATED = 401
+SERVER_ERROR = 500
 AGENT_KEY = "agt_"
 Answer = dict[str, Json]
 
 
 class Refused(Exception):
-    """The service cannot be asked, or says no; `str()` is a sentence for the agent."""
+    """The service cannot be asked, or says no; `str()` is a sentence for the agent. `may_pass`:
+    asked again it may answer."""
 
-    def __init__(self, sentence: str, code: str = "") -> None:
+    def __init__(self, sentence: str, code: str = "", *, may_pass: bool = False) -> None:
         self.code = code
+        self.may_pass = may_pass
         super().__init__(sentence)
 
 
@@ -34,7 +37,7 @@ class NotRunning(Refused):
     """No service answers."""
 
     def __init__(self) -> None:
-        super().__init__(NOT_RUNNING)
+        super().__init__(NOT_RUNNING, may_pass=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +149,8 @@ class Service:
         except Unreachable as error:
             raise NotRunning from error
         except ApiError as error:
-            raise Refused(str(error), error.code) from error
+            may_pass = error.status >= SERVER_ERROR
+            raise Refused(str(error), error.code, may_pass=may_pass) from error
 
     async def _known(self) -> AsyncClient:
         async with self._finding:

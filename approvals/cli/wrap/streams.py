@@ -44,7 +44,7 @@ class Client:
         """What it says; None for a line of more than 2 MiB."""
         return whole_lines(self._reader, most=MAX_BODY)
 
-    async def write(self, line: bytes) -> None:
+    async def tell(self, line: bytes) -> None:
         """Say something to it; a client that is gone is not told."""
         with suppress(ConnectionError):
             self._writer.write(line + b"\n")
