@@ -9,7 +9,7 @@ import re
 import secrets
 from collections import Counter
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from starlette.routing import Route
 from approvals import __version__
 from approvals.api.document import OPERATIONS, openapi
 from approvals.api.problems import HttpProblems, error_page
-from approvals.channels.log import LogChannel
+from approvals.channels.registry import Registry
+from approvals.config.channels import lacks
 from approvals.config.load import load, names_people
-from approvals.domain.rulebook import LOG
 from approvals.errors import ConfigurationInvalid
 from approvals.gateway.calls import Calls
 from approvals.gateway.cancelling import Cancelling
@@ -55,6 +55,7 @@ from approvals.service.liveness import Liveness
 from approvals.service.minting import RandomIds
 from approvals.service.news import News
 from approvals.service.overview import Overview
+from approvals.service.redelivery import Redelivery
 from approvals.service.release import Releases
 from approvals.service.restore import Restore
 from approvals.service.retention import Retention
@@ -70,7 +71,7 @@ from approvals.storage.opening import opened
 from approvals.telemetry.meter import PrometheusMeter
 from approvals.telemetry.spans import OpenTelemetryTracer
 from approvals.web.routes import routes
-from approvals.wire import Place
+from approvals.wire import Place, respond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -80,9 +81,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from approvals.channels.slack.connection import Slack
     from approvals.config.settings import Settings
     from approvals.domain.rulebook import Rulebook
-    from approvals.ports import Hints, Meter, Store, Tracer
+    from approvals.ports import Clock, Hints, Meter, Store, Tracer
     from approvals.service.restore import Restored
     from approvals.storage.opening import Database
 
@@ -118,12 +120,14 @@ async def open_services(
             _make_secret(settings.database_path)
         keyring, all_keys = Keyring(_secrets(settings)[:ROTATING]), keys_of_audit(settings)
         tracer = OpenTelemetryTracer(traces)
+        telling = _telling(settings, rules, database.clock)
         services = _services(
             settings,
             database,
             store,
             rules,
             keyring,
+            telling=telling,
             all_keys=all_keys,
             meter=meter,
             tracer=tracer,
@@ -138,12 +142,15 @@ async def open_services(
             services, keyring, pools, processes, tracer, patience=patience, settings=settings
         )
         sending = asyncio.create_task(services.detached.run(gateway.upstream_of))
+        if telling.slack is not None:
+            telling.slack.connect()
         try:
             yield services, gateway
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             services.waiting.stop()
+            await telling.stop(services.deliveries)
             await services.releases.drain(within=settings.upstream_timeout)
             await services.liveness.leave()
             await gateway.close()
@@ -152,13 +159,50 @@ async def open_services(
             await services.hints.close()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Telling:
+    """How people are told, and what that needs."""
+
+    channels: Registry
+    slack: Slack | None
+    pools: tuple[Outbound, ...]
+
+    async def stop(self, deliveries: Deliveries) -> None:
+        if self.slack is not None:
+            await self.slack.stop()
+        await deliveries.stop()
+        for pool in self.pools:
+            await pool.close()
+
+
+def _telling(settings: Settings, rules: Rules, clock: Clock) -> _Telling:
+    pools = tuple(
+        Outbound(allow_private=private, connect_timeout=SENDING_TIMEOUT, keep_alive=False)
+        for private in (False, True)
+    )
+    slack = _slack(settings, clock)
+    public, private = pools
+    channels = Registry(rules=rules, clock=clock, slack=slack, public=public, private=private)
+    return _Telling(channels=channels, slack=slack, pools=pools)
+
+
+def _slack(settings: Settings, clock: Clock) -> Slack | None:
+    if settings.slack is None:
+        return None
+    # slack-sdk takes a third of a second to import, and only who uses Slack should wait for it.
+    from approvals.channels.slack.api import SlackApi  # noqa: PLC0415
+    from approvals.channels.slack.connection import Slack  # noqa: PLC0415
+
+    return Slack(settings.slack, SlackApi(settings.slack, clock))
+
+
 def _rules(settings: Settings, starting_person: str | None) -> Rules:
     """The configuration; what this version cannot do yet is not served at all."""
 
     def read() -> Rulebook:
         rulebook = load(settings.config, starting_person=starting_person)
-        if rulebook.missing:
-            raise ConfigurationInvalid(str(settings.config), rulebook.missing)
+        if lacking := lacks(rulebook, settings):
+            raise ConfigurationInvalid(str(settings.config), lacking)
         return replace(rulebook, pages=settings.pages)
 
     return Rules(read(), read)
@@ -171,6 +215,7 @@ def _services(
     rules: Rules,
     keyring: Keyring,
     *,
+    telling: _Telling,
     all_keys: Keyring,
     meter: Meter,
     tracer: Tracer,
@@ -222,9 +267,24 @@ def _services(
         signals=hints,
     )
     identity = Identity(database.store, rules, clock)
+    outbox = database.store.outbox
     deliveries = Deliveries(
-        store=store, rules=rules, clock=clock, channels={LOG: LogChannel()}, meter=meter
+        store=store,
+        outbox=outbox,
+        rules=rules,
+        clock=clock,
+        channels=telling.channels,
+        meter=meter,
     )
+    if telling.slack is not None:
+        telling.slack.listen(
+            store=store,
+            approvals=approvals,
+            outbox=outbox,
+            journal=journal,
+            rules=rules,
+            clock=clock,
+        )
     return Services(
         rules=rules,
         store=store,
@@ -252,6 +312,9 @@ def _services(
         definitions=Definitions(store=store, journal=journal, rules=rules, clock=clock),
         liveness=liveness,
         deliveries=deliveries,
+        redelivery=Redelivery(outbox=outbox, channels=telling.channels, journal=journal),
+        channels=telling.channels,
+        interactions=telling.slack.interactions if telling.slack else None,
         detached=Detached(
             store=store,
             releases=releases,
@@ -408,6 +471,9 @@ def create_app(
     app.router.routes.extend(routes())
     app.router.routes.append(Route("/errors/{code}", error_page))
     app.router.routes.append(Route("/mcp/{server}", _McpEndpoint()))
+    app.router.routes.append(
+        Route("/slack/interactions", _SlackEndpoint(), methods=["POST"], include_in_schema=False)
+    )
     if settings.on_loopback:
         app.add_middleware(HostCheck, public_url=settings.public_url)
     return app
@@ -448,6 +514,17 @@ class _McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.gateway(scope, receive, send)
+
+
+class _SlackEndpoint:
+    """Hands `/slack/interactions` to the channel of the running service."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        interactions = scope["app"].state.services.interactions
+        if interactions is None:
+            await respond(send, 404, b"no clicks come over HTTP here", content_type=b"text/plain")
+        else:
+            await interactions(scope, receive, send)
 
 
 async def starting_person(database: Database, settings: Settings) -> str | None:

@@ -28,6 +28,7 @@ ApprovalsError
 ├── CallsFrozen               an admin has stopped calls
 ├── DigestMismatch            the decision names other content than what is asked
 ├── IllegalTransition         the state machine has no such step
+├── ChannelFailed             a channel did not take what it was given
 ├── StoreFailure
 │   ├── Overloaded            definitely not applied: try again in a moment
 │   ├── Unavailable           definitely not applied
@@ -221,6 +222,12 @@ class IllegalTransition(ApprovalsError):
     """The state machine has no such step from here."""
 
     code = "illegal_transition"
+
+
+class ChannelFailed(ApprovalsError):
+    """A channel did not take what it was given; the sentence has its reason."""
+
+    code = "channel_failed"
 
 
 class StoreFailure(ApprovalsError):

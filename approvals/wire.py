@@ -36,6 +36,7 @@ STATUS: dict[type[errors.ApprovalsError], int] = {
     errors.TooMuch: 429,
     errors.ConfigurationInvalid: 422,
     errors.IllegalTransition: 409,
+    errors.ChannelFailed: 502,
     errors.Overloaded: 503,
     errors.Unavailable: 503,
     errors.Undetermined: 503,

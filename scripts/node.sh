@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 ./scripts/bootstrap.sh node
 packages="@modelcontextprotocol/conformance@0.2.0-alpha.12 @modelcontextprotocol/server-everything@2026.8.31
- @modelcontextprotocol/client@2.4.0 axe-core@4.14.1"
+ @modelcontextprotocol/client@2.4.0 axe-core@4.14.1 emulate@0.11.2"
 stamp=.node/.installed
 want=$(echo "$packages" | cksum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then

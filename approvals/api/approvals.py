@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from approvals.api import bodies
 from approvals.api.cursors import cursor, limit, place
-from approvals.api.resources import approval_resource, refusal_resource
+from approvals.api.resources import refusal_resource, viewed
 from approvals.api.routes import Operation, agent, answer, principal
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
 from approvals.domain.policy.model import Ruling
@@ -89,9 +89,7 @@ async def list_approvals(request: Request) -> Response:
     last = page.approvals[-1] if page.approvals else None
     return answer(
         {
-            "approvals": [
-                approval_resource(a, viewer=by, directory=directory) for a in page.approvals
-            ],
+            "approvals": [viewed(a, viewer=by, directory=directory) for a in page.approvals],
             "next_cursor": cursor(last.created_at, last.id) if page.more and last else None,
         }
     )
@@ -207,9 +205,7 @@ def _arrived(request: Request, by: AgentPrincipal, arrival: Arrival) -> Response
     return answer(
         {
             "verdict": verdict,
-            "approval": approval_resource(approval, viewer=by, directory=directory)
-            if approval
-            else None,
+            "approval": viewed(approval, viewer=by, directory=directory) if approval else None,
             "refusal": refusal_resource(refusal) if refusal else None,
         },
         status=status,
@@ -220,7 +216,7 @@ def one(request: Request, by: Principal, approval: Approval) -> Response:
     """An approval as the asker may see it, with its version as ETag."""
     directory = services(request).rules.current.directory
     return answer(
-        approval_resource(approval, viewer=by, directory=directory),
+        viewed(approval, viewer=by, directory=directory),
         headers={"etag": _etag(approval)},
     )
 

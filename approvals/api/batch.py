@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from approvals.api import bodies
-from approvals.api.resources import approval_resource
+from approvals.api.resources import viewed
 from approvals.api.routes import Operation, answer, person
 from approvals.domain.states import Answer
 from approvals.errors import ApprovalsError, InvalidInput
@@ -43,7 +43,7 @@ async def _one(use: Services, by: PersonPrincipal, item: bodies.OneDecision) -> 
     except ApprovalsError as error:
         failed = {"code": error.code, "detail": str(error)}
         return {**about, "status": status_of(error), "approval": None, "error": failed}
-    shown = approval_resource(approval, viewer=by, directory=use.rules.current.directory)
+    shown = viewed(approval, viewer=by, directory=use.rules.current.directory)
     return {**about, "status": 200, "approval": shown, "error": None}
 
 

@@ -99,6 +99,18 @@ class NewFreeze(Body):
     reason: Annotated[Text, Field(min_length=1, max_length=1000)]
 
 
+class Again(Body):
+    """Which delivery, as the list names it."""
+
+    id: Annotated[Text, Field(max_length=500)]
+
+
+class Sample(Body):
+    """The channel in which a sample is posted, such as `#trading`."""
+
+    channel: Annotated[Text, Field(min_length=2, max_length=100)]
+
+
 class AcceptDefinition(Body):
     """`hash` is the one shown with the changes: it says what was read."""
 

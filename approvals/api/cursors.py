@@ -23,7 +23,7 @@ def place(cursor_: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         padded = cursor_.encode("ascii") + b"=" * (-len(cursor_) % 4)
-        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("utf-8")
         at, _, id_ = text.partition(" ")
         moment = datetime.fromisoformat(at)
         if moment.utcoffset() is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from approvals.api import bodies
 from approvals.api.approvals import one
-from approvals.api.resources import approval_resource
+from approvals.api.resources import viewed
 from approvals.api.routes import Operation, agent, answer
 from approvals.domain.states import ReleaseStatus
 from approvals.domain.strictjson import parse
@@ -34,7 +34,7 @@ async def release(request: Request) -> Response:
             "server": approval.call.server,
             "tool": approval.call.tool,
             "arguments": parse(approval.call.arguments.encode("utf-8")),
-            "approval": approval_resource(approval, viewer=by, directory=directory),
+            "approval": viewed(approval, viewer=by, directory=directory),
         }
     )
 

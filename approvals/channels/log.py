@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from approvals.service.fields import fields
 
 if TYPE_CHECKING:
-    from approvals.ports import Notice
+    from approvals.ports.telling import Notice, Receipt
 
 logger = logging.getLogger("approvals.notice")
 
@@ -17,16 +17,22 @@ class LogChannel:
     """Writes what to decide and how it ended; the summary is already free of hidden characters."""
 
     async def announce(self, notice: Notice) -> None:
-        approval = notice.approval
+        approval, card = notice.approval, notice.card
         logger.info(
             "%s %s [%s %s] %s asks on %s: %s %s",
-            notice.kind,
+            notice.delivery.kind,
             approval.id,
             approval.risk.level.upper(),
             approval.risk.category,
             approval.call.agent,
             approval.call.server,
-            notice.question,
-            notice.outcome or notice.deadline,
+            card.question,
+            card.outcome or card.deadline,
             extra=fields(approval),
         )
+
+    async def update(self, receipt: Receipt, notice: Notice) -> None:
+        """Nothing written is changed: `announce` keeps no message."""
+
+    async def reply(self, receipt: Receipt, text: str) -> None:
+        """Never called, for the same reason."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from approvals.config.channels import lacks
 from approvals.config.load import load
 from approvals.config.settings import read_settings
 from approvals.domain.policy.warnings import warnings_of
@@ -27,9 +28,10 @@ def check(file: Path | None) -> None:
     typer.echo(f"{path}: loads ({rulebook.hash})")
     for line in _lines(rulebook):
         typer.echo(f"  {line}")
-    for sentence in rulebook.missing:
+    lacking = lacks(rulebook, read_settings())
+    for sentence in lacking:
         typer.echo(f"  not yet: {sentence}")
-    if rulebook.missing:
+    if lacking:
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from approvals.cli.say import say
+from approvals.config.channels import lacks
 from approvals.config.eligibility import eligible_people
 from approvals.config.load import load, names_people
 from approvals.config.settings import read_settings
@@ -53,7 +54,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding(Severity.FAIL, f"configuration: {error}")
         return
     yield Finding(Severity.OK, f"configuration: {settings.config} loads")
-    for sentence in rulebook.missing:
+    for sentence in lacks(rulebook, settings):
         yield Finding(Severity.FAIL, f"configuration: {sentence}")
     yield from _people(settings, rulebook)
     yield from _channels(rulebook)

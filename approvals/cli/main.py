@@ -24,12 +24,14 @@ keys_app = typer.Typer(help="Keys of people and agents.", no_args_is_help=True)
 definitions_app = typer.Typer(help="What servers changed about tools.", no_args_is_help=True)
 audit_app = typer.Typer(help="What happened, and the proof of it.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
+slack_app = typer.Typer(help="Cards in Slack.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
 app.add_typer(definitions_app, name="definitions")
 app.add_typer(db_app, name="db")
 app.add_typer(audit_app, name="audit")
+app.add_typer(slack_app, name="slack")
 
 Url = Annotated[str | None, typer.Option(help="The service; else APPROVALS_URL or the state file.")]
 Key = Annotated[str | None, typer.Option(help="Your key; else APPROVALS_KEY or the state file.")]
@@ -53,6 +55,26 @@ def serve() -> None:
     from approvals.cli.serve import serve as run
 
     run()
+
+
+@slack_app.command(name="manifest")
+def slack_manifest() -> None:
+    """Print the manifest of the Slack app, for the settings of this environment."""
+    from approvals.cli import slack
+
+    slack.manifest()
+
+
+@slack_app.command(name="test")
+def slack_test(
+    channel: Annotated[str, typer.Argument(help="Such as '#trading'.")],
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Post a sample with a button that decides nothing and says what works. For admins."""
+    from approvals.cli import slack
+
+    slack.test(channel, url=url, key=key)
 
 
 @app.command()

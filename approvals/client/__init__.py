@@ -128,6 +128,10 @@ class Client:
         body = {"server": server, "tool": tool, "hash": hash_}
         self._call("POST", "/v1/definitions/accept", body=body)
 
+    def slack_test(self, channel: str) -> None:
+        """Post a sample with a button in this channel of Slack."""
+        self._call("POST", "/v1/slack/test", body={"channel": channel})
+
     def verify_audit(self) -> dict[str, Any]:
         """Whether the whole audit is what was written."""
         return self._call("GET", "/v1/audit/verify", timeout=VERIFY_TIMEOUT)

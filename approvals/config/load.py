@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from approvals.config.agents import own_policies, read_agent
-from approvals.config.channels import check_told, not_yet, read_channels
+from approvals.config.channels import check_told, read_channels
 from approvals.config.eligibility import check_named, shortages
 from approvals.config.expand import Expansion
 from approvals.config.files import Document, read_file
-from approvals.config.missing import Missing
 from approvals.config.names import AGENT_NAME, SERVER_NAME, check_name
 from approvals.config.people import read_groups, read_people
 from approvals.config.policies import Policies, Source, placed
@@ -24,7 +23,7 @@ from approvals.domain.policy.document import ask_policy, policy_at
 from approvals.domain.policy.read_settings import read_approval
 from approvals.domain.policy.reading import Place, Problems
 from approvals.domain.policy.settings import ApprovalSettings
-from approvals.domain.rulebook import LOG, Rulebook, Server
+from approvals.domain.rulebook import LOG, Rulebook, Server, Webhook
 from approvals.domain.strictjson import canonical
 from approvals.errors import ConfigurationInvalid
 
@@ -95,7 +94,6 @@ class _Loading:
     starting_person: str | None
     expansion: Expansion
     problems: Problems = field(default_factory=Problems)
-    missing: Missing = field(default_factory=Missing)
 
     def rulebook(self) -> Rulebook:
         top = Place(self.document.value, "", self.problems)
@@ -109,7 +107,7 @@ class _Loading:
         own = self._own_sources(top, policies)
         bindings = _bindings(top, sources, own, directory)
         self._check_people(top.child("approval"), bindings, directory)
-        channels = self._channels(top, bindings)
+        channels, webhooks = self._channels(top, bindings)
         self._raise_problems(policies)
         return Rulebook(
             directory=directory,
@@ -117,9 +115,9 @@ class _Loading:
             ask=ask_policy(fallback),
             overrides={grant: source.policy for grant, source in own.items()},
             channels=channels,
+            webhooks=webhooks,
             zone=zone,
             hash=sha256(canonical([self.document.value, *policies.values()])),
-            missing=self.missing.in_file_order(self.document.value),
         )
 
     def _sources(self, places: Place, policies: Policies) -> dict[str, Source]:
@@ -177,19 +175,16 @@ class _Loading:
                 for problem in shortages(requirement, directory, binding.agents):
                     binding.source.at(pointer).wrong(f"{asks} for {problem}")
 
-    def _channels(self, top: Place, bindings: Sequence[_Binding]) -> tuple[str, ...]:
-        """All channels: the log, those that are declared, and Slack's that are named."""
-        declared = read_channels(top.child("channels"), self.expansion)
-        told = [(top.child("channels").child(name).pointer, name) for name in declared]
-        approval = top.child("approval")
-        told += [(approval.pointer, name) for name in check_told(approval, declared)]
+    def _channels(
+        self, top: Place, bindings: Sequence[_Binding]
+    ) -> tuple[tuple[str, ...], dict[str, Webhook]]:
+        """All channels: the log, those that are declared, and those that are only named."""
+        declared, webhooks = read_channels(top.child("channels"), self.expansion)
+        told = [*declared, *check_told(top.child("approval"), declared)]
         for binding in bindings:
             for place in binding.source.approvals():
-                told += [(binding.pointer, name) for name in check_told(place, declared)]
-        for pointer, name in told:
-            if sentence := not_yet(name):
-                self.missing.add(pointer, sentence)
-        return tuple(dict.fromkeys((LOG, *(name for _, name in told))))
+                told += check_told(place, declared)
+        return tuple(dict.fromkeys((LOG, *told))), webhooks
 
     def _raise_problems(self, policies: Policies) -> None:
         found = placed(self.problems, self.document) + policies.problems()

@@ -29,8 +29,9 @@ def read_people(places: Place) -> dict[str, Person]:
             people[name] = Person(name=name)
             continue
         place.only(_PERSON)
-        people[name] = Person(name=name, roles=_roles(place.child("roles")))
-        _check_slack(place.child("slack"))
+        people[name] = Person(
+            name=name, roles=_roles(place.child("roles")), slack=_slack(place.child("slack"))
+        )
         _check_email(place.child("email"))
         for key in ("slack", "email"):
             _check_own(place.child(key), key, name, owners)
@@ -57,10 +58,11 @@ def _roles(place: Place) -> frozenset[Role]:
     return frozenset(Role(r) for item in place.items() if (r := item.one_of(tuple(Role))))
 
 
-def _check_slack(place: Place) -> None:
+def _slack(place: Place) -> str | None:
     text = place.text()
     if text is not None and not _SLACK.fullmatch(text):
         place.wrong("must be a Slack member id such as U024BE7LH (in the profile: Copy member ID)")
+    return text
 
 
 def _check_email(place: Place) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from approvals.channels.slack.settings import SlackSettings
 from approvals.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
@@ -41,6 +43,24 @@ class Settings:
     hold_with_progress: timedelta = timedelta(seconds=200)
     redis_url: str | None = None
     retention_arguments: timedelta = timedelta(days=30)
+    slack_bot_token: str | None = None
+    slack_signing_secret: str | None = None
+    slack_app_token: str | None = None
+    slack_app_id: str | None = None
+    slack_base_url: str = "https://slack.com/api/"
+
+    @property
+    def slack(self) -> SlackSettings | None:
+        """How this service is known to Slack, if it is."""
+        if self.slack_bot_token is None:
+            return None
+        return SlackSettings(
+            bot_token=self.slack_bot_token,
+            app_id=self.slack_app_id or _app_of(self.slack_app_token) or "",
+            signing_secret=self.slack_signing_secret,
+            app_token=self.slack_app_token,
+            base_url=self.slack_base_url,
+        )
 
     @property
     def on_loopback(self) -> bool:
@@ -95,7 +115,31 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             "the environment",
             ["APPROVALS_SECRET_KEY is needed with PostgreSQL: all replicas share it"],
         )
+    if wrong := _slack_problems(settings):
+        raise ConfigurationInvalid("the environment", wrong)
     return _with_config(settings)
+
+
+def _slack_problems(settings: Settings) -> list[str]:
+    """What is missing for cards and their buttons, once anything is given."""
+    given = (settings.slack_signing_secret, settings.slack_app_token, settings.slack_app_id)
+    if settings.slack_bot_token is None:
+        return ["APPROVALS_SLACK_BOT_TOKEN is needed for Slack"] if any(given) else []
+    problems = []
+    if settings.slack_signing_secret is None and settings.slack_app_token is None:
+        problems.append(
+            "APPROVALS_SLACK_SIGNING_SECRET (clicks over HTTP) or APPROVALS_SLACK_APP_TOKEN "
+            "(Socket Mode) is needed with APPROVALS_SLACK_BOT_TOKEN: else no button would work"
+        )
+    if settings.slack_app_id is None and _app_of(settings.slack_app_token) is None:
+        problems.append("APPROVALS_SLACK_APP_ID is needed: the clicks of other apps are refused")
+    return problems
+
+
+def _app_of(app_token: str | None) -> str | None:
+    """`xapp-1-A0123456789-…` names its app."""
+    found = re.fullmatch(r"xapp-\d+-(A[A-Z0-9]+)-.+", app_token or "")
+    return found[1] if found else None
 
 
 def state_file(environ: Mapping[str, str] | None = None) -> Path:
@@ -212,6 +256,27 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _word(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be one word of ASCII")
+    return text
+
+
+def _starting(prefix: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text.startswith(prefix):
+            raise ValueError(f"must be a token that begins with {prefix}")
+        return _word(text)
+
+    return read
+
+
+def _app_id(text: str) -> str:
+    if not re.fullmatch(r"A[A-Z0-9]{2,20}", text):
+        raise ValueError("must be the id of the Slack app, such as A0123456789")
+    return text
+
+
 _READ: dict[str, Callable[[str], object]] = {
     "database_url": _database_url,
     "host": str,
@@ -225,4 +290,9 @@ _READ: dict[str, Callable[[str], object]] = {
     "hold_with_progress": _seconds,
     "redis_url": _redis_url,
     "retention_arguments": _retention,
+    "slack_bot_token": _starting("xoxb-"),
+    "slack_signing_secret": _word,
+    "slack_app_token": _starting("xapp-"),
+    "slack_app_id": _app_id,
+    "slack_base_url": lambda text: _url(text) + "/",
 }

@@ -181,6 +181,7 @@ def extend(
         Pending(),
         before=approval,
         fact=Fact(id=event_id, type="extended", actor=actor, at=now, detail=detail),
+        notice=NoticeKind.REMINDER,
         valid_until=approval.expires_at,
     )
 
@@ -219,6 +220,25 @@ def remind(approval: Approval, *, now: datetime, event_id: str) -> Transition:
         fact=Fact(id=event_id, type="reminded", actor="service", at=now, detail={}),
         notice=NoticeKind.REMINDER,
         valid_from=approval.remind_at,
+        valid_until=approval.expires_at,
+    )
+
+
+def miss(approval: Approval, *, now: datetime, event_id: str) -> Transition:
+    """No channel could tell anybody of it in time (CHANNELS.md, "Delivery"); it still waits."""
+    if not isinstance(approval.state, Pending) or approval.unnoticed:
+        raise IllegalTransition("Only what waits is missed, once.")
+    return _step(
+        replace(approval, unnoticed=True),
+        Pending(),
+        before=approval,
+        fact=Fact(
+            id=event_id,
+            type="nobody_notified",
+            actor="service",
+            at=now,
+            detail={"channels": list(approval.channels)},
+        ),
         valid_until=approval.expires_at,
     )
 

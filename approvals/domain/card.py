@@ -59,6 +59,8 @@ class Card:
     question: str
     risk: str
     facts: tuple[tuple[str, str], ...]
+    needs: str
+    so_far: str
     arguments: tuple[ArgumentLine, ...]
     notes: tuple[str, ...]
     outcome: str
@@ -76,17 +78,19 @@ def card(
     `revealed`: also what is hidden elsewhere, for the one person who has asked to see it.
     """
     call = approval.call
-    summary = approval.summary
+    needed, said = needs(approval, directory), so_far(approval)
     return Card(
-        question=f"{summary}?",
+        question=f"{approval.summary}?",
         risk=_risk(approval),
         facts=(
             ("Agent", _agent(approval)),
             ("Server", visible(call.server)),
             ("Tool", visible(call.tool)),
-            ("Needs", needs(approval, directory)),
-            ("So far", so_far(approval)),
+            ("Needs", needed),
+            ("So far", said),
         ),
+        needs=needed,
+        so_far=said,
         arguments=_lines(approval, revealed=revealed),
         notes=tuple(_notes(approval, directory, now, revealed=revealed)),
         outcome=outcome_line(approval, now),
@@ -279,6 +283,8 @@ def _notes(approval: Approval, directory: Directory, now: datetime, *, revealed:
         notes.append("The arguments are no longer kept.")
     elif approval.hidden and not revealed:
         notes.append("Some values are hidden here, so this call cannot be approved here.")
+    if approval.unnoticed:
+        notes.append("Nobody was notified of this call within a minute of its asking.")
     notes.append(f"Why it matters: {visible(approval.risk.why)}")
     if approval.message:
         notes.append(f"The policy says: {visible(approval.message)}")

@@ -42,10 +42,11 @@ class Assurance(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Somebody who may decide."""
+    """Somebody who may decide. `slack` is the member id by which Slack knows the person."""
 
     name: str
     roles: frozenset[Role] = frozenset({Role.APPROVER})
+    slack: str | None = None
 
     @property
     def is_approver(self) -> bool:
@@ -95,6 +96,10 @@ class Directory:
         if not at or owner not in self.people or not _SERVER.fullmatch(server):
             return None
         return Agent(name=name, owner=owner, servers=frozenset({server}))
+
+    def by_slack(self, member: str) -> Person | None:
+        """The person whom the file binds to this Slack member id."""
+        return next((p for p in self.people.values() if p.slack == member), None)
 
     def names(self, person: str, approvers: frozenset[str]) -> bool:
         """Whether `person` is an approver and is meant by one of these approver names."""

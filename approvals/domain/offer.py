@@ -26,6 +26,15 @@ class Offer:
     why_not: str = ""
 
 
+def approvable(approval: Approval, *, assurance: Assurance) -> bool:
+    """Whether a message for everybody who reads a channel may offer Approve: somebody with this
+    assurance may approve now, and nothing of the call is hidden (promise 6)."""
+    if not isinstance(approval.state, Pending) or approval.hidden or approval.erased is not None:
+        return False
+    stages = approval.requirement.stages
+    return any(stages[index].assurance <= assurance for index in approval.stages_to_approve)
+
+
 def offer(
     approval: Approval,
     *,

@@ -78,6 +78,7 @@ def protected_hash(approval: Approval) -> str:
                 "tool": call.tool,
                 "version": approval.version,
                 **({"detached": True} if approval.detached else {}),
+                **({"unnoticed": True} if approval.unnoticed else {}),
             }
         )
     )

@@ -71,13 +71,24 @@ class CommandServer(Server):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """Where events are posted to; each letter is signed with every secret, newest first.
+
+    `allow_private`: the address may be one of this network, because the file says so.
+    """
+
+    url: str
+    secrets: tuple[str, ...] = field(repr=False)
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rulebook:
     """Replaced as a whole, never changed.
 
     `overrides` are policies of one agent on one server; `hash` names the content of the file and
     of all policies; `ask` is the built-in one, for servers that people wrap and the file does not
-    name; `pages` is where people decide, as far as that is known; `missing` says in
-    sentences what the file asks for and this version cannot do.
+    name; `pages` is where people decide, as far as that is known.
     """
 
     directory: Directory = field(default_factory=Directory)
@@ -85,10 +96,10 @@ class Rulebook:
     overrides: Mapping[tuple[str, str], Policy] = field(default_factory=dict)
     ask: Policy = field(default_factory=ask_policy)
     channels: tuple[str, ...] = (LOG,)
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
     zone: tzinfo = UTC
     pages: str = ""
     hash: str = ""
-    missing: tuple[str, ...] = ()
 
     def policy_of(self, agent: str, server: str) -> Policy | None:
         """The policy for this agent on this server; None when it has no such server."""

@@ -172,7 +172,8 @@ class Approval:
 
     `detached`: it is sent once approved, also while no request waits for it. `hidden` are the JSON
     pointers of argument values that are shown nowhere but on the web page; `reminded` counts the
-    reminders given; `erased` is the keyed hash of arguments that are no longer kept.
+    reminders given; `erased` is the keyed hash of arguments that are no longer kept; `unnoticed`:
+    no channel could tell anybody of it in time.
     """
 
     id: str
@@ -195,6 +196,7 @@ class Approval:
     idempotency_key: str | None = None
     erased: str | None = None
     detached: bool = False
+    unnoticed: bool = False
     version: int = 1
     revision: int = 1
     decisions: tuple[Decision, ...] = ()

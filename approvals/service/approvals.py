@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain import approval as machine
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 TRIES = 30
 """How often a decision is made again because another one on the same call was first."""
 SWEEP = 1000
+NOTICED_WITHIN = timedelta(seconds=60)
+"""After this long without any channel that has it, a call counts as seen by nobody."""
 NOWHERE = "There is no such approval."
 
 
@@ -241,6 +244,16 @@ class Approvals:
         due = await self._store.to_remind(now=self._clock.now(), limit=SWEEP)
         await asyncio.gather(*(self._settle_one(approval) for approval in due))
         return len(due)
+
+    async def miss_due(self) -> int:
+        """Record of which calls nobody could be told in time; how many there were."""
+        now = self._clock.now()
+        missed = await self._store.unnoticed(before=now - NOTICED_WITHIN, limit=SWEEP)
+        for approval in missed:
+            transition = machine.miss(approval, now=now, event_id=self._ids.event())
+            if isinstance(await self._apply(transition, urgency=Urgency.JOBS), Applied):
+                logger.warning("nobody was notified of %s", approval.id, extra=fields(approval))
+        return len(missed)
 
     async def give_up_unreported(self) -> int:
         """Of what programs sent and did not report in time nobody knows how it went."""

@@ -1,30 +1,54 @@
 """Tell the channels: read due outbox rows, render the state as it is now, send, note how it went.
 
-No transaction is open while a channel is being told. Execution never goes through here.
+Each channel is worked off by itself, so that a slow one holds up no other. No transaction is open
+while a channel is being told. Execution never goes through here (CHANNELS.md, "Delivery").
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.card import card
-from approvals.ports import Delivery, Notice
+from approvals.domain.directory import Assurance
+from approvals.domain.news import news
+from approvals.domain.offer import approvable
+from approvals.domain.states import Pending
+from approvals.errors import StoreFailure
+from approvals.ports.telling import Drawn, Letters, Notice, NotTold, Paced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+    from datetime import datetime
 
-    from approvals.ports import Channel, Clock, Meter, Store
+    from approvals.domain.rulebook import Rulebook
+    from approvals.domain.states import Approval
+    from approvals.ports import Clock, Meter, Store
+    from approvals.ports.telling import Channel, Channels, Delivery, Outbox, Receipt
     from approvals.service.rules import Rules
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=30)
-AT_ONCE = 50
+LEASE = timedelta(seconds=60)
+ATTEMPT = timedelta(seconds=10)
+AT_ONCE = 20
+TOGETHER = 10
+"""Letters that are sent to one address at the same time."""
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(minutes=10)
+KEEP_TRYING = timedelta(days=3)
+RECORD_AGAIN = (timedelta(milliseconds=500), timedelta(seconds=2), timedelta(seconds=5))
+LONGEST_REST = timedelta(hours=1)
+"""However long a channel says that it wants to be left alone."""
+
+MINUTE = timedelta(minutes=1)
+PINGS = 10
+"""Messages with a sound that a channel gets in a minute (SECURITY.md, 24)."""
+DIGEST_EVERY = timedelta(seconds=20)
+LISTED = 10
 
 
 class Deliveries:
@@ -34,27 +58,94 @@ class Deliveries:
         self,
         *,
         store: Store,
+        outbox: Outbox,
         rules: Rules,
         clock: Clock,
-        channels: Mapping[str, Channel],
+        channels: Channels,
         meter: Meter,
     ) -> None:
         self._store = store
+        self._outbox = outbox
         self._rules = rules
         self._clock = clock
         self._channels = channels
         self._meter = meter
+        self._working: dict[str, asyncio.Task[None]] = {}
+        self._resting: dict[str, float] = {}
 
-    async def deliver_due(self) -> int:
-        """Tell everything that is due; how many rows that were."""
-        due = await self._store.lease_deliveries(lease=LEASE, limit=AT_ONCE)
-        await asyncio.gather(*(self._deliver(delivery) for delivery in due))
-        return len(due)
+    async def deliver_due(self) -> None:
+        """Begin to tell everything that is due, and wait for nothing of it."""
+        for name in await self._outbox.due():
+            if name not in self._working and not self._rests(name):
+                self._working[name] = asyncio.create_task(self._work_off(name))
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def settled(self) -> None:
+        """Wait until what was begun is told, or is to be tried again later."""
+        await asyncio.gather(*self._working.values())
+
+    async def stop(self) -> None:
+        """Let the attempts that were begun come to their end, for as long as one may take."""
+        working = list(self._working.values())
+        if working:
+            await asyncio.wait(working, timeout=ATTEMPT.total_seconds())
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+    async def _work_off(self, name: str) -> None:
         try:
-            async with asyncio.timeout(LEASE.total_seconds() / 2):
-                await self._tell(delivery)
+            while not self._rests(name):
+                due = await self._outbox.lease(name, lease=LEASE, limit=AT_ONCE)
+                if not due:
+                    return
+                await self._tell_all(name, due)
+        except Exception:
+            logger.exception("could not work off what %s is to be told; it is tried again", name)
+        finally:
+            del self._working[name]
+
+    async def _tell_all(self, name: str, due: Sequence[Delivery]) -> None:
+        match self._channels.find(name):
+            case None:
+                for delivery in due:
+                    await self._not_told(delivery, NotTold("the configuration has no such channel"))
+            case Letters() as letters:
+                room = asyncio.Semaphore(TOGETHER)
+                await asyncio.gather(*(self._send(delivery, letters, room) for delivery in due))
+            case Paced() as paced:
+                await self._tell_in_turn(await self._within_pace(name, due, paced), paced)
+            case channel:
+                await self._tell_in_turn(due, channel)
+
+    async def _send(self, delivery: Delivery, letters: Letters, room: asyncio.Semaphore) -> None:
+        async with room:
+            if not self._rests(delivery.channel):
+                await self._attempt(delivery, letters)
+            else:
+                await self._outbox.put_off([delivery.id], wait=FIRST_RETRY)
+
+    async def _tell_in_turn(self, due: Sequence[Delivery], channel: Channel) -> None:
+        """One after the other: a channel that does not answer is not asked twenty times."""
+        ends = asyncio.get_running_loop().time() + LEASE.total_seconds() / 2
+        for at, delivery in enumerate(due):
+            answers = await self._attempt(delivery, channel)
+            late = asyncio.get_running_loop().time() > ends
+            if not answers or late or self._rests(delivery.channel):
+                rest = [left.id for left in due[at + 1 :]]
+                return await self._outbox.put_off(rest, wait=FIRST_RETRY * (1 if answers else 5))
+        return None
+
+    async def _attempt(self, delivery: Delivery, channel: Channel | Letters) -> bool:
+        """Whether the channel gave an answer, also a bad one."""
+        try:
+            async with asyncio.timeout(ATTEMPT.total_seconds()):
+                receipt = await self._tell(delivery, channel)
+        except NotTold as error:
+            await self._not_told(delivery, error)
+            return not error.unclear
+        except TimeoutError:
+            await self._not_told(delivery, NotTold("no answer in time", unclear=True))
+            return False
         except Exception as error:
             logger.exception(
                 "%s could not be told of %s",
@@ -62,32 +153,164 @@ class Deliveries:
                 delivery.approval_id,
                 extra={"approval": delivery.approval_id},
             )
-            await self._store.delivery_failed(
-                delivery.id, error=type(error).__name__, retry_in=_pause(delivery.attempts)
-            )
-            self._meter.not_told(delivery)
-        else:
-            await self._store.delivered(delivery.id)
-            self._meter.told(delivery, at=self._clock.now())
+            await self._not_told(delivery, NotTold(type(error).__name__, unclear=True))
+            return False
+        await self._record(delivery, receipt)
+        self._meter.told(delivery, at=self._clock.now())
+        return True
 
-    async def _tell(self, delivery: Delivery) -> None:
+    async def _record(self, delivery: Delivery, receipt: Receipt | None) -> None:
+        """Keep at it for a while: what is told and not recorded is told again."""
+        for pause in (*RECORD_AGAIN, None):
+            try:
+                return await self._outbox.told(delivery.id, receipt=receipt)
+            except StoreFailure:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause.total_seconds())
+        return None
+
+    async def _tell(self, delivery: Delivery, channel: Channel | Letters) -> Receipt | None:
         approval = await self._store.approval(delivery.approval_id)
         if approval is None:
             raise LookupError("the approval of an outbox row is gone")
-        rulebook = self._rules.current
-        now = self._clock.now().astimezone(rulebook.zone)
-        shown = card(approval, directory=rulebook.directory, now=now)
-        await self._channels[delivery.channel].announce(
-            Notice(
-                kind=delivery.kind,
-                approval=approval,
-                question=shown.question,
-                outcome=shown.outcome,
-                deadline=shown.deadline,
-            )
+        if isinstance(channel, Letters):
+            await self._post(delivery, approval, channel)
+            return None
+        kept = await self._outbox.messages(approval.id, delivery.channel)
+        if kept:
+            await self._bring_up_to_date(delivery, approval, channel)
+            return None
+        if isinstance(channel, Paced) and _is_old_news(delivery, approval):
+            return None
+        if isinstance(channel, Paced) and delivery.unclear:
+            await channel.probe()  # what was perhaps told is not told again into the dark
+        return await channel.announce(self._notice(delivery, approval))
+
+    async def _post(self, delivery: Delivery, approval: Approval, letters: Letters) -> None:
+        closed = await self._outbox.closed(delivery.channel)
+        if closed == letters.address:
+            raise NotTold("this address wants to be told nothing more", closed=True)
+        body = delivery.body
+        if body is None:
+            written = letters.written(self._notice(delivery, approval))
+            if written is None:
+                return
+            body = await self._outbox.keep(delivery.id, written)
+        await letters.send(delivery, body)
+
+    async def _bring_up_to_date(
+        self, delivery: Delivery, approval: Approval, channel: Channel
+    ) -> None:
+        notice = self._notice(delivery, approval)
+        for receipt in await self._outbox.messages(approval.id, delivery.channel):
+            try:
+                await channel.update(receipt, notice)
+            except NotTold as error:
+                if not error.gone:
+                    raise
+                await self._outbox.forget(approval.id, receipt)
+        left = await self._outbox.messages(approval.id, delivery.channel)
+        if left and notice.news:
+            await channel.reply(left[0], notice.news)
+
+    async def _within_pace(
+        self, name: str, due: Sequence[Delivery], channel: Paced
+    ) -> Sequence[Delivery]:
+        """What is told now. Of new calls beyond the pace people are told in one digest; their cards
+        follow."""
+        new = [delivery for delivery in due if delivery.event == "parked"]
+        pings = await self._outbox.pings(name, within=MINUTE)
+        later = new[max(0, PINGS - pings.cards) :]
+        if not later:
+            return due
+        undigested = [delivery for delivery in later if not delivery.digested]
+        if undigested and (pings.since_digest is None or pings.since_digest >= DIGEST_EVERY):
+            await self._digest(name, undigested, channel, now=len(new) - len(later))
+        else:
+            wait = DIGEST_EVERY if undigested else MINUTE
+            await self._outbox.put_off([delivery.id for delivery in later], wait=wait)
+        names = {delivery.id for delivery in later}
+        return [delivery for delivery in due if delivery.id not in names]
+
+    async def _digest(
+        self, name: str, undigested: Sequence[Delivery], channel: Paced, *, now: int
+    ) -> None:
+        """`now`: how many of those that were not told of are told by themselves at once."""
+        notices = []
+        for delivery in undigested[:LISTED]:
+            approval = await self._store.approval(delivery.approval_id)
+            if approval is not None:
+                notices.append(self._notice(delivery, approval))
+        every = await self._outbox.undigested(name)
+        try:
+            async with asyncio.timeout(ATTEMPT.total_seconds()):
+                await channel.digest(notices, more=max(0, every - now - len(notices)))
+        except (NotTold, TimeoutError):
+            ids = [delivery.id for delivery in undigested]
+            return await self._outbox.put_off(ids, wait=FIRST_RETRY * 5)
+        return await self._outbox.digested(name, wait=MINUTE)
+
+    def _notice(self, delivery: Delivery, approval: Approval) -> Notice:
+        drawn = draw(approval, self._rules.current, now=self._clock.now())
+        return Notice(
+            approval=approval,
+            card=drawn.card,
+            approvable=drawn.approvable,
+            page=drawn.page,
+            delivery=delivery,
+            news=news(delivery.event, approval, drawn.card),
         )
+
+    async def _not_told(self, delivery: Delivery, error: NotTold) -> None:
+        if error.closed:
+            channel = self._channels.find(delivery.channel)
+            if isinstance(channel, Letters):
+                await self._outbox.close(delivery.channel, address=channel.address)
+        if error.retry_after is not None:
+            rest = min(error.retry_after, LONGEST_REST)
+            until = asyncio.get_running_loop().time() + rest.total_seconds()
+            self._resting[delivery.channel] = until
+        over = error.closed or self._clock.now() - delivery.at > KEEP_TRYING
+        pause = max(_pause(delivery.attempts), min(error.retry_after or FIRST_RETRY, LONGEST_REST))
+        logger.warning(
+            "%s was not told of %s: %s",
+            delivery.channel,
+            delivery.approval_id,
+            error.why,
+            extra={"approval": delivery.approval_id},
+        )
+        await self._outbox.failed(
+            delivery.id,
+            error=error.why,
+            retry_in=None if over else pause,
+            unclear=error.unclear,
+        )
+        self._meter.not_told(delivery)
+
+    def _rests(self, name: str) -> bool:
+        return self._resting.get(name, 0.0) > asyncio.get_running_loop().time()
+
+
+def draw(approval: Approval, rulebook: Rulebook, *, now: datetime) -> Drawn:
+    """The approval as a channel shows it to whoever reads there."""
+    local = now.astimezone(rulebook.zone)
+    return Drawn(
+        approval=approval,
+        card=card(approval, directory=rulebook.directory, now=local),
+        approvable=approvable(approval, assurance=Assurance.SLACK),
+        page=f"{rulebook.pages}/a/{approval.id}" if rulebook.pages else "",
+    )
+
+
+def _is_old_news(delivery: Delivery, approval: Approval) -> bool:
+    """Whether the call is over, and the channel was told of it in a digest, if at all."""
+    over = not isinstance(approval.state, Pending)
+    return over and (delivery.digested or delivery.event != "parked")
 
 
 def _pause(attempts: int) -> timedelta:
+    """Twice as long each time, and not the same for all that failed together."""
     doubled: int = 2 ** min(attempts, 20)
-    return min(FIRST_RETRY * doubled, LAST_RETRY)
+    whole = min(FIRST_RETRY * doubled, LAST_RETRY)
+    return whole * random.uniform(0.75, 1.0)  # noqa: S311 (nothing is to be guessed)

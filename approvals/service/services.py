@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from approvals.ports import Clock, Hints, Meter, Store
+    from approvals.ports.telling import Channels
     from approvals.service.approvals import Approvals
     from approvals.service.audit import Audit
     from approvals.service.caller import CallerReleases
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from approvals.service.liveness import Liveness
     from approvals.service.news import News
     from approvals.service.overview import Overview
+    from approvals.service.redelivery import Redelivery
     from approvals.service.release import Releases
     from approvals.service.retention import Retention
     from approvals.service.reveal import Reveals
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """What a surface may call."""
+    """What a surface may call. `interactions` takes Slack's clicks, where they come over HTTP."""
 
     rules: Rules
     store: Store
@@ -48,6 +52,9 @@ class Services:
     definitions: Definitions
     liveness: Liveness
     deliveries: Deliveries
+    redelivery: Redelivery
+    channels: Channels
+    interactions: ASGIApp | None
     detached: Detached
     audit: Audit
     retention: Retention

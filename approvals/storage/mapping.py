@@ -34,7 +34,8 @@ from approvals.domain.states import (
     Withdrawn,
 )
 from approvals.domain.strictjson import Json, canonical, parse
-from approvals.ports import Delivery, KeyRecord
+from approvals.ports import KeyRecord
+from approvals.ports.telling import Attempt, Delivery, DeliveryRecord, Ending
 from approvals.storage.requirements import requirement_of, requirement_text
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from approvals.domain.limits import Charge
+    from approvals.ports.telling import Receipt
 
     Row = Mapping[str, Any]
 
@@ -98,6 +100,7 @@ def changing_columns(approval: Approval) -> dict[str, object]:
         "reminded": approval.reminded,
         "escalated_at": approval.escalated_at,
         "detached": approval.detached or None,
+        "unnoticed": approval.unnoticed or None,
         "channels": canonical(approval.channels),
         "head_seq": approval.head.seq,
         "head_hash": approval.head.hash,
@@ -179,7 +182,38 @@ def outbox_row(
         "attempts": 0,
         "done_at": None,
         "error": None,
+        "event": event.fact.type,
+        "at": event.fact.at,
+        **_UNTRIED,
     }
+
+
+def adopted_id(channel: str, receipt: Receipt) -> str:
+    return f"adopted:{receipt}:{channel}"
+
+
+def adopted_row(
+    approval_id: str, channel: str, receipt: Receipt, *, version: int, at: datetime
+) -> dict[str, object]:
+    """What has a message that we did not know of brought up to date."""
+    return {
+        "id": adopted_id(channel, receipt),
+        "approval_id": approval_id,
+        "channel": channel,
+        "version": version,
+        "kind": NoticeKind.REQUESTED,
+        "due_at": at,
+        "leased_until": None,
+        "attempts": 0,
+        "done_at": None,
+        "error": None,
+        "event": "adopted",
+        "at": at,
+        **_UNTRIED,
+    }
+
+
+_UNTRIED: dict[str, object] = dict.fromkeys(("ended", "tried", "unclear", "digested_at", "body"))
 
 
 def reservation_row(holder: str, charge: Charge) -> dict[str, object]:
@@ -280,6 +314,7 @@ def approval_of(row: Row, decisions: Sequence[Row]) -> Approval:
         reminded=row["reminded"],
         escalated_at=row["escalated_at"],
         detached=bool(row["detached"]),
+        unnoticed=bool(row["unnoticed"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         earlier_run=EarlierRun(status=ReleaseStatus(earlier), at=_moment(row, "earlier_at"))
@@ -314,9 +349,33 @@ def delivery_of(row: Row) -> Delivery:
         approval_id=row["approval_id"],
         channel=row["channel"],
         kind=NoticeKind(row["kind"]),
+        event=row["event"] or row["kind"],
+        at=row["at"] or row["due_at"],
         attempts=row["attempts"],
-        at=row["at"],
+        body=row["body"],
+        unclear=bool(row["unclear"]),
+        digested=row["digested_at"] is not None,
     )
+
+
+def delivery_record_of(row: Row) -> DeliveryRecord:
+    tried = cast("list[dict[str, str]]", _json(row["tried"] or "[]"))
+    return DeliveryRecord(
+        delivery=delivery_of(row),
+        due_at=row["due_at"],
+        ended=_ending(row),
+        done_at=row["done_at"],
+        attempts=tuple(
+            Attempt(at=datetime.fromisoformat(one["at"]), error=one["error"]) for one in tried
+        ),
+    )
+
+
+def _ending(row: Row) -> Ending | None:
+    """How it ended; rows of older versions do not say, and were told when they were done."""
+    if row["done_at"] is None:
+        return None
+    return Ending(row["ended"] or Ending.TOLD)
 
 
 def key_of(row: Row) -> KeyRecord:
@@ -358,6 +417,7 @@ CHANGING_COLUMNS = frozenset(
         "reminded",
         "escalated_at",
         "detached",
+        "unnoticed",
         "channels",
         "head_seq",
         "head_hash",

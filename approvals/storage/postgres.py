@@ -20,7 +20,7 @@ from approvals.storage import mapping
 from approvals.storage.commits import UNMETERED
 from approvals.storage.newest import Newest
 from approvals.storage.postgres_counters import full
-from approvals.storage.postgres_operations import Told
+from approvals.storage.postgres_outbox import PostgresOutbox
 from approvals.storage.postgres_session import (
     ANSWER_WITHIN,
     CONNECT_WITHIN,
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from approvals.domain.limits import Charge
     from approvals.domain.seal import Seal
     from approvals.domain.states import Approval
-    from approvals.ports import Answer, Delivery, KeyRecord, Operation, WriteMeter
+    from approvals.ports import Answer, KeyRecord, Operation, WriteMeter
     from approvals.storage.clock import DatabaseClock
     from approvals.storage.driver import Connection, Pool, Record
+    from approvals.storage.postgres_operations import Told
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class PostgresStore(Reads):
         self._heads = Together(self._read_heads)
         self._writer = Writer(Session(url, clock), clock, meter, self._newest)
         self.sessions = PostgresSessions(self._reader.run)
+        self.outbox = PostgresOutbox(self._reader.run, self._told, self._reader, clock.now)
 
     @classmethod
     async def open(
@@ -151,16 +153,6 @@ class PostgresStore(Reads):
     async def ask_reload(self) -> int:
         return await self._number(_ASK_RELOAD)
 
-    async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
-        rows = await self._reader.run(lambda c: c.fetch(_LEASE, lease, limit))
-        return [mapping.delivery_of(row) for row in rows]
-
-    async def delivered(self, delivery_id: str) -> None:
-        await self._told(Told(delivery_id=delivery_id))
-
-    async def delivery_failed(self, delivery_id: str, *, error: str, retry_in: timedelta) -> None:
-        await self._told(Told(delivery_id=delivery_id, error=error, wait=retry_in))
-
     async def add_key(self, record: KeyRecord) -> None:
         row = {name: _bound(value) for name, value in mapping.key_row(record).items()}
         places = ", ".join(f"${i}" for i in range(1, len(row) + 1))
@@ -215,21 +207,6 @@ where seal is null order by seal, at limit $1
 """
 _REVOKE = """
 update keys set revoked_at = $2 where id = $1 and revoked_at is null returning true
-"""
-_LEASE = """
-update outbox set leased_until = clock_timestamp() + $1::interval
-where id in (
-  select o.id from outbox o
-  where o.done_at is null and o.due_at <= now()
-    and (o.leased_until is null or o.leased_until <= now())
-    and not exists (
-      select 1 from outbox e where e.approval_id = o.approval_id and e.channel = o.channel
-        and e.version < o.version and e.done_at is null
-    )
-  order by o.due_at limit $2 for update skip locked
-)
-returning id, approval_id, channel, kind, attempts,
-  coalesce((select e.at from events e where e.id = split_part(outbox.id, ':', 1)), due_at) as at
 """
 
 

@@ -34,15 +34,19 @@ if TYPE_CHECKING:
     from approvals.domain.limits import Charge
     from approvals.domain.states import Approval, NoticeKind
     from approvals.ports import Operation
+    from approvals.ports.telling import Ending, Receipt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """How telling a channel went: no error, or one and when it is due again."""
+    """How telling a channel went. Where it has not `ended`, it is due again after `wait`."""
 
     delivery_id: str
-    error: str | None = None
+    error: str = ""
     wait: timedelta = timedelta(0)
+    unclear: bool = False
+    ended: Ending | None = None
+    receipt: Receipt | None = None
 
     @property
     def op_id(self) -> str:
@@ -247,8 +251,13 @@ def _told(rows: Rows, n: int, operation: Told) -> None:
             "id": operation.delivery_id,
             "error": operation.error,
             "wait_us": operation.wait // timedelta(microseconds=1),
+            "unclear": operation.unclear,
+            "ended": operation.ended,
         }
     )
+    if operation.receipt is not None:
+        kept = {"n": n, "id": operation.delivery_id, "receipt": operation.receipt}
+        rows.parts["kept"].append(kept)
 
 
 def _event(rows: Rows, n: int, event: Event) -> None:

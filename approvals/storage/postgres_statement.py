@@ -143,12 +143,24 @@ _INSERTED = """, {table}_written as (
   where x.n in (select w.n from wrote w){on_conflict}
 )"""
 _TOLD = """, told as (
-  update outbox o set attempts = o.attempts + 1, error = x.error, leased_until = null,
-    done_at = case when x.error is null then clock_timestamp() else o.done_at end,
-    due_at = case when x.error is null then o.due_at
+  update outbox o set attempts = o.attempts + 1, error = nullif(x.error, ''), leased_until = null,
+    tried = case when o.attempts < 20
+      then coalesce(o.tried, '[]')::jsonb || jsonb_build_array(t.one)
+      else jsonb_set(o.tried::jsonb, '{{-1}}', t.one) end::text,
+    done_at = case when x.ended is not null then clock_timestamp() end,
+    ended = x.ended, unclear = nullif(coalesce(o.unclear, false) or x.unclear, false),
+    due_at = case when x.ended is not null then o.due_at
       else clock_timestamp() + x.wait_us * interval '1 microsecond' end
-  from json_to_recordset({p}::json) as x(n int, id text, error text, wait_us bigint)
+  from json_to_recordset({p}::json) as x(
+    n int, id text, error text, wait_us bigint, unclear boolean, ended text
+  ), lateral (select jsonb_build_object('at', clock_timestamp(), 'error', x.error) as one) as t
   where o.id = x.id
+)"""
+_KEPT = """, kept as (
+  insert into messages (approval_id, receipt, channel, at)
+  select o.approval_id, x.receipt, o.channel, clock_timestamp()
+  from json_to_recordset({p}::json) as x(n int, id text, receipt text)
+  join outbox o on o.id = x.id on conflict do nothing
 )"""
 _FREED = """, freed as (
   delete from reservations r
@@ -179,7 +191,8 @@ _WROTE = """, wrote as materialized (
 )"""
 
 PARTS = (
-    "parked", "changed", "events", "decisions", "results", "outbox", "told", "freed", "taken",
+    "parked", "changed", "events", "decisions", "results", "outbox", "told", "kept", "freed",
+    "taken",
 )  # fmt: skip
 """What an operation may bring along, in the order of the statement's parameters."""
 
@@ -250,6 +263,8 @@ def _part(part: str, place: str) -> str:
             return _insert(_TAKEN, ReservationRow, place)
         case "freed":
             return _FREED.format(p=place)
+        case "kept":
+            return _KEPT.format(p=place)
     return _TOLD.format(p=place)
 
 

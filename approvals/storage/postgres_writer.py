@@ -302,6 +302,9 @@ class Writer:
                 return Applied() if known else Conflict()
             await connection.execute(EVENT, encoded([mapping.event_row(operation.event)]))
             await connection.execute("delete from results where approval_id = $1", after.id)
+            await connection.execute(
+                "update outbox set body = null where approval_id = $1", after.id
+            )
         return Applied()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from approvals.domain.definitions import Pin
@@ -10,6 +11,7 @@ from approvals.errors import Unavailable
 from approvals.ports import Backlog, KeyRecord, Page, Process
 from approvals.storage import audit_queries, mapping, queries
 from approvals.storage.audit_reads import AuditReads
+from approvals.storage.outbox_reads import UNNOTICED
 from approvals.storage.together import Together
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ Found: TypeAlias = "tuple[Row, Sequence[Row]]"
 logger = logging.getLogger(__name__)
 
 MANY = 10_000
+A_DAY = timedelta(days=1)
 WHOLE_AT_ONCE = 32
 """Approvals that are read together: each may have a megabyte of arguments."""
 
@@ -143,6 +146,11 @@ class Reads(AuditReads):
 
     async def to_remind(self, *, now: datetime, limit: int) -> Sequence[Approval]:
         return await self._approvals(queries.TO_REMIND, {"now": now, "limit": limit})
+
+    async def unnoticed(self, *, before: datetime, limit: int) -> Sequence[Approval]:
+        return await self._approvals(
+            UNNOTICED, {"before": before, "since": before - A_DAY, "limit": limit}
+        )
 
     async def erasable(self, *, before: datetime, limit: int) -> Sequence[Approval]:
         return await self._approvals(audit_queries.erasable(before=before, limit=limit))

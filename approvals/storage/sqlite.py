@@ -22,15 +22,14 @@ from approvals.storage.newest import Newest
 from approvals.storage.reads import Enough, Found, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
 from approvals.storage.sqlite_operations import Plain, newest, row_of, work_of
+from approvals.storage.sqlite_outbox import SqliteOutbox
 from approvals.storage.sqlite_rows import (
     DECISIONS,
-    LEASE,
     RENEW,
     SET_SEAL,
     UNSEALED,
     VERSIONS,
     insert,
-    leased,
     rows,
 )
 from approvals.storage.sqlite_sessions import SqliteSessions
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.limits import Charge
     from approvals.domain.seal import Seal
-    from approvals.ports import Clock, Delivery, Operation, WriteMeter
+    from approvals.ports import Clock, Operation, WriteMeter
 
 T = TypeVar("T")
 
@@ -93,6 +92,7 @@ class SqliteStore(Reads):
         self._readers = (_Reader(path), _Reader(path))
         super().__init__(*self._readers)
         self.sessions = SqliteSessions(self._submit, self._readers[0].run, clock.now)
+        self.outbox = SqliteOutbox(self._submit_job, self._readers[1], clock.now)
         self._writer.start()
 
     async def close(self) -> None:
@@ -183,30 +183,6 @@ class SqliteStore(Reads):
 
         return await self._submit("epochs", work)
 
-    async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
-        def work(connection: sqlite3.Connection, now: datetime) -> list[Delivery]:
-            at = to_microseconds(now)
-            taken = connection.execute(
-                LEASE, {"now": at, "until": to_microseconds(now + lease), "limit": limit}
-            )
-            return [mapping.delivery_of(leased(row)) for row in taken.fetchall()]
-
-        return await self._submit("outbox", work, urgency=Urgency.JOBS)
-
-    async def delivered(self, delivery_id: str) -> None:
-        await self._update(
-            "update outbox set done_at = :now, leased_until = null, error = null,"
-            " attempts = attempts + 1 where id = :id",
-            {"id": delivery_id},
-        )
-
-    async def delivery_failed(self, delivery_id: str, *, error: str, retry_in: timedelta) -> None:
-        await self._update(
-            "update outbox set due_at = :now + :wait, leased_until = null, error = :error,"
-            " attempts = attempts + 1 where id = :id",
-            {"id": delivery_id, "error": error, "wait": retry_in // timedelta(microseconds=1)},
-        )
-
     async def add_key(self, record: KeyRecord) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
             del now
@@ -238,6 +214,11 @@ class SqliteStore(Reads):
             return connection.execute(sql, {**values, "now": to_microseconds(now)}).rowcount
 
         return await self._submit(str(values["id"]), work, urgency=Urgency.JOBS)
+
+    async def _submit_job(
+        self, row: str, work: Callable[[sqlite3.Connection, datetime], T], /
+    ) -> T:
+        return await self._submit(row, work, urgency=Urgency.JOBS)
 
     async def _submit(
         self,

@@ -166,6 +166,7 @@ class _Erase:
             return written(connection, op.op_id) or Conflict()
         insert(connection, EventRow, mapping.event_row(op.event))
         connection.execute("delete from results where approval_id = ?", (op.after.id,))
+        connection.execute("update outbox set body = null where approval_id = ?", (op.after.id,))
         return Applied()
 
     def applied(self, connection: sqlite3.Connection) -> Answer | None:

@@ -21,12 +21,14 @@ from approvals.storage import mapping
 from approvals.storage.queries import APPROVALS
 from approvals.storage.tables import (
     ApprovalRow,
+    ClosedChannelRow,
     CounterRow,
     DecisionRow,
     DefinitionRow,
     EventRow,
     FreezeRow,
     KeyRow,
+    MessageRow,
     Moment,
     OutboxRow,
     ProcessRow,
@@ -42,7 +44,7 @@ from approvals.storage.tables import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from approvals.domain.chain import Fact
 
@@ -53,12 +55,14 @@ def _columns(table: type[Any]) -> list[str]:
 
 _TABLES = (
     ApprovalRow,
+    ClosedChannelRow,
     CounterRow,
     DecisionRow,
     DefinitionRow,
     EventRow,
     FreezeRow,
     KeyRow,
+    MessageRow,
     OutboxRow,
     ProcessRow,
     ReservationRow,
@@ -84,21 +88,6 @@ def _guarded_update(changing: Collection[str]) -> str:
 
 UPDATE = _guarded_update(mapping.CHANGING_COLUMNS)
 ERASE = _guarded_update(mapping.ERASURE)
-_DUE = (
-    "select id from outbox o where done_at is null and due_at <= :now"
-    " and (leased_until is null or leased_until <= :now)"
-    " and not exists (select 1 from outbox e where e.approval_id = o.approval_id"
-    " and e.channel = o.channel and e.version < o.version and e.done_at is null)"
-    " order by due_at limit :limit"
-)
-_HAPPENED = (
-    "coalesce((select e.at from events e"
-    " where e.id = substr(outbox.id, 1, instr(outbox.id, ':') - 1)), due_at)"
-)
-LEASE = (
-    f"update outbox set leased_until = :until where id in ({_DUE}) "  # noqa: S608
-    f"returning id, approval_id, channel, kind, attempts, {_HAPPENED}"
-)
 _IDS = sa.func.json_each(sa.bindparam("ids", required=False)).table_valued("value")
 VERSIONS = sa.select(APPROVALS.c.id, APPROVALS.c.version).where(
     APPROVALS.c.id.in_(sa.select(_IDS.c.value))
@@ -147,11 +136,18 @@ def bound(row: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def leased(values: Iterable[Any]) -> dict[str, Any]:
-    """A row that LEASE returned, by name."""
-    names = ("id", "approval_id", "channel", "kind", "attempts", "at")
-    row = dict(zip(names, values, strict=True))
-    return {**row, "at": from_microseconds(row["at"])}
+def returned(
+    connection: sqlite3.Connection, table: type[Any], change: str, values: Mapping[str, object]
+) -> list[dict[str, Any]]:
+    """Run an update, and the whole of each row that it changed."""
+    moments = {c.name for c in table.__table__.columns if isinstance(c.type, Moment)}
+    sql = f"{change} returning {', '.join(COLUMNS[table])}"
+    changed = connection.execute(sql, values).fetchall()
+    found = [dict(zip(COLUMNS[table], row, strict=True)) for row in changed]
+    return [
+        {name: _moment(v) if name in moments and v is not None else v for name, v in row.items()}
+        for row in found
+    ]
 
 
 _DIALECT = sqlite_dialect.dialect(paramstyle="named")

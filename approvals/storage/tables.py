@@ -72,10 +72,10 @@ def words(kind: type[StrEnum], name: str) -> sa.Enum:
     )
 
 
-def partial(name: str, column: str, *, where: str) -> sa.Index:
+def partial(name: str, *columns: str, where: str) -> sa.Index:
     """An index of the few rows that jobs look for: it stays small beside a million ended ones."""
     condition = sa.text(where)
-    return sa.Index(name, column, postgresql_where=condition, sqlite_where=condition)
+    return sa.Index(name, *columns, postgresql_where=condition, sqlite_where=condition)
 
 
 class Table(SQLModel):
@@ -168,6 +168,7 @@ class ApprovalRow(Table, table=True):
     result_size: int | None = None
     erased: str | None = None
     detached: bool | None = None
+    unnoticed: bool | None = None
     head_seq: int
     head_hash: str
 
@@ -237,11 +238,19 @@ class SealRow(Table, table=True):
 
 
 class OutboxRow(Table, table=True):
-    """Something a channel has to be told; `version` orders the rows of one approval."""
+    """Something a channel has to be told; `version` orders the rows of one approval.
+
+    `event` is the type of the event that made it and `at` its time (null in rows of older
+    versions); `tried` a JSON list of attempts, `body` the bytes that are sent each time.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
-        partial("ix_outbox_due_at", "due_at", where="done_at is null"),
+        partial("ix_outbox_waiting_channel", "channel", "due_at", where="done_at is null"),
+        partial("ix_outbox_given_up_at", "at", where="ended = 'given_up'"),
+        partial(
+            "ix_outbox_digested_channel", "channel", "digested_at", where="digested_at is not null"
+        ),
         sa.Index("ix_outbox_approval_id_channel", "approval_id", "channel"),
     )
 
@@ -255,6 +264,35 @@ class OutboxRow(Table, table=True):
     attempts: int = 0
     done_at: datetime | None = Field(default=None, sa_type=Moment)
     error: str | None = None
+    event: str | None = None
+    at: datetime | None = Field(default=None, sa_type=Moment)
+    ended: str | None = None
+    tried: str | None = None
+    unclear: bool | None = None
+    digested_at: datetime | None = Field(default=None, sa_type=Moment)
+    body: str | None = None
+
+
+class MessageRow(Table, table=True):
+    """A message about an approval that a channel keeps and that can be changed."""
+
+    __tablename__ = "messages"
+    __table_args__ = (sa.Index("ix_messages_channel_at", "channel", "at"),)
+
+    approval_id: str = Field(primary_key=True, foreign_key="approvals.id")
+    receipt: str = Field(primary_key=True)
+    channel: str
+    at: datetime = Field(sa_type=Moment)
+
+
+class ClosedChannelRow(Table, table=True):
+    """A channel that wants to be told nothing more at this address."""
+
+    __tablename__ = "closed_channels"
+
+    channel: str = Field(primary_key=True)
+    address: str
+    at: datetime = Field(sa_type=Moment)
 
 
 class CounterRow(Table, table=True):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from approvals.ports import Delivery, Operation, Standing
+    from approvals.ports import Operation, Standing
+    from approvals.ports.telling import Delivery
 
 CHANNELS = ("log", "slack", "webhook", OTHER)
 """Kinds of channels: the part of a channel's name before the colon."""

@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from approvals.config.channels import lacks
 from approvals.config.files import read_file
 from approvals.config.load import load, load_policy, names_people
 from approvals.config.settings import Settings, read_settings
 from approvals.domain.directory import HOLD, MAX_PENDING, Role
 from approvals.domain.policy.model import Ruling
+from approvals.domain.rulebook import Webhook
 from approvals.domain.strictjson import Number, parse
 from approvals.errors import ConfigurationInvalid
 
@@ -275,7 +277,9 @@ timezone: Europe/Berlin
 ASKS = """{"version": "1", "default": "deny", "tools": {"act": {"require_approval_if": [
   {"conditions": [], "approval": {"detached": true, "allow_input": true,
     "channels": ["webhook:ops", "slack:#second"]}}]}}}"""
-ENVIRON = {"S": "a-secret-of-24-characters"}
+SIGNING = "whsec_" + "c2VjcmV0IG9mIDI0IGJ5dGVz" * 2
+OLD_SIGNING = "b2xkIHNlY3JldCBvZiAyNCBi" * 2
+ENVIRON = {"S": SIGNING}
 
 
 def test_an_agent_may_have_a_policy_of_its_own_on_a_server(tmp_path: Path) -> None:
@@ -322,14 +326,23 @@ def test_channels_are_the_log_the_declared_ones_and_those_of_slack_that_are_name
     assert load(written(tmp_path, GOOD), starting_person=None).channels == ("log",)
 
 
-def test_what_cannot_be_done_yet_is_said_in_file_order_and_the_file_loads(tmp_path: Path) -> None:
+def test_channels_of_slack_need_what_belongs_to_slack(tmp_path: Path) -> None:
     book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
-    assert book.missing == (
-        "webhook:ops is a channel that this version cannot tell yet; use log",
-        "slack:#second is a channel that this version cannot tell yet; use log",
-        "slack:#first is a channel that this version cannot tell yet; use log",
-    )
-    assert load(written(tmp_path, GOOD), starting_person=None).missing == ()
+    [sentence] = lacks(book, Settings())
+    assert sentence.startswith("slack:#first, slack:#second: people are told through Slack; set ")
+    assert lacks(book, Settings(slack_bot_token="xoxb-1")) == []
+    plain = load(written(tmp_path, GOOD), starting_person=None)
+    assert lacks(plain, Settings()) == []
+
+
+def test_a_webhook_has_its_address_and_its_secrets(tmp_path: Path) -> None:
+    book = load(written(tmp_path, WHOLE, ASKS), starting_person=None, environ=ENVIRON)
+    assert book.webhooks == {
+        "webhook:ops": Webhook(url="http://10.0.0.1/", secrets=(SIGNING,), allow_private=True)
+    }
+    both = WHOLE.replace('secret: "${S}"', f'secret: ["${{S}}", {OLD_SIGNING}]')
+    changing = load(written(tmp_path, both, ASKS), starting_person=None, environ=ENVIRON)
+    assert changing.webhooks["webhook:ops"].secrets == (SIGNING, OLD_SIGNING)
 
 
 def test_the_hash_is_of_the_file_and_of_every_policy_file(tmp_path: Path) -> None:
@@ -452,10 +465,10 @@ channels:
   "webhook:ops": { url: "https://ops.example.com/hook", secret: "${OPS_SECRET}" }
 """
     )
-    environ = {"EXCHANGE_KEY": "k", "OPS_SECRET": "o" * 24}
+    environ = {"EXCHANGE_KEY": "k", "OPS_SECRET": SIGNING}
     book = load(path, starting_person=None, environ=environ)
     assert book.channels == ("log", "webhook:ops", "slack:#trading-approvals")
-    assert len(book.missing) == 2
+    assert list(book.webhooks) == ["webhook:ops"]
 
 
 def test_postgresql_needs_the_secret_that_all_replicas_share() -> None:

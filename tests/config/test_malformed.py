@@ -141,7 +141,7 @@ POLICIES: list[tuple[str, str, str]] = [
         "make `after` shorter",
     ),
     (asks({"on_requester_gone": "run"}), f"{APPROVAL}/on_requester_gone", "keep, cancel"),
-    (asks({"channels": ["#trading"]}), f"{APPROVAL}/channels/0", "slack:#NAME or webhook:NAME"),
+    (asks({"channels": ["#trading"]}), f"{APPROVAL}/channels/0", "slack:#NAME, webhook:NAME"),
     (asks({"exclude_owner": "no"}), f"{APPROVAL}/exclude_owner", "must be true or false"),
 ]
 
@@ -159,7 +159,7 @@ def test_a_malformed_policy_does_not_load_and_says_where_and_how_to_mend_it(
     assert all(p.startswith(f"{path}: ") for p in refused.value.problems)
 
 
-SECRET = "0123456789abcdef01234567"
+SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZg01" * 2
 BASE = """\
 servers:
   exchange:
@@ -348,7 +348,9 @@ CONFIGURATIONS: list[tuple[str, str, str, str]] = [
     ("https://ops.", "https://${OPS}.", f"line 26: {OPS}/url", "expanded only in"),
     ('url: "https://ops.example/hook", ', "", f"line 26: {OPS}/url", "where it is sent to"),
     (', secret: "${SECRET}"', "", f"line 26: {OPS}/secret", "the key of its signatures"),
-    ('"${SECRET}"', '"${SHORT}"', f"line 26: {OPS}/secret", "at least 24 characters"),
+    ('"${SECRET}"', '"${SHORT}"', f"line 26: {OPS}/secret", "24 to 64 random bytes"),
+    ('"${SECRET}"', "[]", f"line 26: {OPS}/secret", "or two while it is changed"),
+    ('"${SECRET}"', "[a, b, c]", f"line 26: {OPS}/secret", "or two while it is changed"),
     ('"${SECRET}"', '"${SECRET}", x: 1', f"line 26: {OPS}/x", "url, secret, allow_private"),
     ('"${SECRET}"', '"${SECRET}", allow_private: 1', f"line 26: {OPS}/allow_", "true or false"),
     (

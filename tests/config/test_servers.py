@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -184,9 +185,11 @@ def test_secrets_are_in_no_repr_no_hash_and_no_problem(tmp_path: Path) -> None:
         "  y: {command: run, env: {A: '${S}'}}\n"
         "channels: {'webhook:w': {url: 'https://h/', secret: '${S}'}}\n"
     )
-    one = book(tmp_path, text, S=SECRET)
-    other = book(tmp_path, text, S="another-secret-of-24-chars")
-    assert SECRET not in repr(one)
+    signing = base64.b64encode(SECRET.encode()).decode()
+    one = book(tmp_path, text, S=signing)
+    other = book(tmp_path, text, S=base64.b64encode(b"another secret of 24 bytes").decode())
+    assert signing not in repr(one)
+    assert one.webhooks != other.webhooks
     assert one.hash == other.hash
     assert one.servers["x"] != other.servers["x"]
     bad = text.replace("'https://h/', headers", "'https://h/', header") + "agent: {}\n"

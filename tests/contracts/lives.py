@@ -305,6 +305,7 @@ class Lives:
         with self.ago(timedelta(0)):
             await self.approvals.expire_due()
             await self.approvals.remind_due()
+            await self.approvals.miss_due()
 
     async def _frozen(self) -> str:
         freeze, _ = await self.freezes.freeze(

@@ -47,11 +47,13 @@ from tests.domain.builders import approval, call, decision
 if TYPE_CHECKING:
     from approvals.domain.strictjson import Json
     from approvals.ports import AuditStore, KeyStore, Operation, SessionStore, Store
+    from approvals.ports.telling import Outbox
 
     class Engine(Store, KeyStore, AuditStore):
         """All ports of one database."""
 
         sessions: SessionStore
+        outbox: Outbox
 
 
 IDS = RandomIds()
@@ -439,33 +441,6 @@ class StoreContract:
         one, two = await parked(store), await parked(store)
         await applied(store, approving(two))
         assert await store.versions([one.id, two.id, "apr_none"]) == {one.id: 1, two.id: 2}
-
-    async def test_deliveries_of_one_approval_are_leased_in_order(self, store: Engine) -> None:
-        asked = await parked(store)
-        await applied(store, approving(asked))
-        [first] = await store.lease_deliveries(lease=SOON, limit=10)
-        assert (first.approval_id, first.kind, first.attempts) == (asked.id, "requested", 0)
-        assert first.at == asked.created_at
-        assert await store.lease_deliveries(lease=SOON, limit=10) == []
-        await store.delivered(first.id)
-        [second] = await store.lease_deliveries(lease=SOON, limit=10)
-        assert second.kind == "decided"
-
-    async def test_a_failed_delivery_is_due_again_later(self, store: Engine) -> None:
-        asked = await parked(store)
-        [first] = await store.lease_deliveries(lease=SOON, limit=10)
-        await store.delivery_failed(first.id, error="x", retry_in=timedelta(0))
-        [again] = await store.lease_deliveries(lease=SOON, limit=10)
-        assert (again.id, again.attempts) == (first.id, 1)
-        assert again.at == first.at == asked.created_at
-        await store.delivery_failed(again.id, error="x", retry_in=timedelta(hours=1))
-        assert await store.lease_deliveries(lease=SOON, limit=10) == []
-
-    async def test_a_lease_that_ran_out_is_taken_by_the_next(self, store: Engine) -> None:
-        await parked(store)
-        [first] = await store.lease_deliveries(lease=timedelta(0), limit=10)
-        [again] = await store.lease_deliveries(lease=SOON, limit=10)
-        assert again.id == first.id
 
     async def test_keys_are_found_by_hash_and_revoked_once(self, store: Engine) -> None:
         record = KeyRecord(

@@ -28,6 +28,7 @@ from tests.contracts.suite_audit import AuditContract, Execute
 from tests.contracts.suite_counters import CounterContract
 from tests.contracts.suite_definitions import DefinitionContract
 from tests.contracts.suite_meter import Counted, MeterContract
+from tests.contracts.suite_outbox import OutboxContract
 from tests.contracts.suite_sessions import SessionContract
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +70,7 @@ class TestSqlite(
     CounterContract,
     DefinitionContract,
     SessionContract,
+    OutboxContract,
     AuditContract,
     MeterContract,
 ):

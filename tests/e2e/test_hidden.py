@@ -51,8 +51,9 @@ async def test_hidden_values_are_on_no_surface(
             seen.append((await w.rest("GET", "/v1/approvals", by=by)).text)
         asked = {"approval_id": approval["id"]}
         seen.append((await w.rest("POST", "/v1/policies/explain", by="bob", json_body=asked)).text)
-        assert isinstance(w.services.deliveries._channels["log"], LogChannel)
+        assert isinstance(w.services.channels.find("log"), LogChannel)
         await w.services.deliveries.deliver_due()
+        await w.services.deliveries.settled()
         seen.append((await w.deny(approval, reason="no")).text)
         seen.append((await w.create(ARGUMENTS)).text)
         events = await w.services.store.events(approval["id"])

@@ -20,7 +20,8 @@ from tests.e2e.world import Slowed, World, policy, world
 from tests.telemetry.reading import samples, scraped, scraped_until
 
 if TYPE_CHECKING:
-    from approvals.ports import Delivery, Store
+    from approvals.ports import Store
+    from approvals.ports.telling import Notice
 
 pytestmark = pytest.mark.anyio
 deployment = pytest.mark.usefixtures("deployment")
@@ -145,8 +146,8 @@ async def test_a_call_whose_client_left_while_it_was_parked_is_counted(tmp_path:
 
 async def test_a_channel_that_cannot_be_told_is_counted_each_time(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
-        channels: Any = w.services.deliveries._channels
-        channels["log"] = Deaf()
+        channels: Any = w.services.channels
+        channels._log = Deaf()
         await w.parked()
         failed = 'approvals_deliveries_total{channel_kind="log",result="failed"}'
         found = await scraped_until(w, lambda found: found[failed] >= 2)
@@ -154,8 +155,8 @@ async def test_a_channel_that_cannot_be_told_is_counted_each_time(tmp_path: Path
 
 
 class Deaf:
-    async def announce(self, notice: Delivery) -> None:
-        raise ConnectionError(f"{notice.kind} is not heard")
+    async def announce(self, notice: Notice) -> None:
+        raise ConnectionError(f"{notice.delivery.kind} is not heard")
 
 
 async def test_a_job_that_fails_is_counted_by_its_name(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ async def test_a_whole_held_call_leaves_no_hidden_value_outside(tmp_path: Path) 
             await denied(w)
             await misfit(w)
             await w.services.deliveries.deliver_due()
+            await w.services.deliveries.settled()
             urls = {w.url, w.people_url}
             metrics = [(await w.http.get(f"{url}/metrics")).text for url in urls]
     spans = [span.to_json() for span in traces.all]
@@ -122,6 +123,7 @@ async def test_a_line_about_a_call_names_it_for_machines(tmp_path: Path) -> None
         async with world(tmp_path) as w:
             approval = await w.parked()
             await w.services.deliveries.deliver_due()
+            await w.services.deliveries.settled()
             await asyncio.sleep(1)
     said = [json.loads(line) for line in as_json.lines]
     [notice] = [one for one in said if one["logger"] == "approvals.notice"]

@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -193,11 +193,12 @@ async def world(
     wrap_store: Callable[[Store], Store] | None = None,
     traces: TracerProvider | None = None,
     more: dict[str, Any] | None = None,
+    environment: dict[str, Any] | None = None,
 ) -> AsyncIterator[World]:
     """A running world; entering again with the same folder is a restart on the same database.
 
-    `more` are further keys of approvals.yaml. Where the folder says so (`deployed`), there are two
-    replicas on PostgreSQL: agents use the one, people the other.
+    `more` are further keys of approvals.yaml, `environment` further settings. Where the folder says
+    so (`deployed`), there are two replicas on PostgreSQL: agents use the one, people the other.
     """
     upstream = upstream or Upstream()
     async with served(upstream.app()) as upstream_url:
@@ -210,6 +211,7 @@ async def world(
             more=more,
         )
         settings = settings_in(folder, config=config, upstream_timeout=upstream_timeout)
+        settings = replace(settings, **(environment or {}))
         if settings.on_sqlite and not settings.database_path.exists():
             settings.database_path.write_bytes(migrated())
         patience = patience or (Patience(hold=hold) if hold else None)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from approvals.domain.states import NoticeKind
-from approvals.ports import Again, Backlog, Delivery, Kept
+from approvals.ports import Again, Backlog, Kept
+from approvals.ports.telling import Delivery
 from approvals.telemetry.meter import PrometheusMeter
 from tests.telemetry.reading import NOTHING_KNOWN, counted, samples
 
@@ -27,7 +28,7 @@ def delivery(channel: str) -> Delivery:
         approval_id="apr",
         channel=channel,
         kind=NoticeKind.REQUESTED,
-        attempts=0,
+        event="parked",
         at=NOON,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,7 @@ def _channels(place: Place) -> tuple[str, ...] | None:
     for item in place.items():
         name = item.text()
         if name is not None and not is_channel(name):
-            item.wrong("must be log, slack:#NAME or webhook:NAME")
+            item.wrong("must be log, slack:#NAME, webhook:NAME or KIND:NAME of a plug-in")
         names.append(name or "")
     if not names and place.value == []:
         place.wrong("names no channel; leave it out for all of them")
@@ -159,6 +160,9 @@ def _channels(place: Place) -> tuple[str, ...] | None:
 
 
 def is_channel(name: str) -> bool:
-    """Whether this can be the name of a channel."""
+    """Whether this can be the name of a channel; the kinds there are, are not known here."""
     kind, _, which = name.partition(":")
-    return name == "log" or (kind in {"slack", "webhook"} and bool(which.strip()))
+    return name == "log" or (_KIND.fullmatch(kind) is not None and bool(which.strip()))
+
+
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,30}")

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from approvals.domain.record import StoredApproval, StoredResult
     from approvals.domain.risk import Level
     from approvals.domain.seal import Seal
-    from approvals.domain.states import NoticeKind, Status
+    from approvals.domain.states import Status
     from approvals.domain.strictjson import Json
+    from approvals.ports.telling import Delivery
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,18 +236,6 @@ class Backlog:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """One outbox row, leased to whoever read it. `at`: when what it tells of happened."""
-
-    id: str
-    approval_id: str
-    channel: str
-    kind: NoticeKind
-    attempts: int
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRecord:
     """A key as it is kept: never the key itself, only its hash. Exactly one of the two owners."""
 
@@ -446,16 +435,9 @@ class Store(Protocol):
         """The stored result text, where one was stored."""
         ...
 
-    async def lease_deliveries(self, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
-        """Take due outbox rows for `lease`; of one approval and channel only the oldest."""
-        ...
-
-    async def delivered(self, delivery_id: str) -> None:
-        """The channel has it."""
-        ...
-
-    async def delivery_failed(self, delivery_id: str, *, error: str, retry_in: timedelta) -> None:
-        """The channel does not have it; it is due again after `retry_in`."""
+    async def unnoticed(self, *, before: datetime, limit: int) -> Sequence[Approval]:
+        """Pending since before then, of which no people were told by any channel, and which are
+        not marked so: the log counts only where it is the only channel."""
         ...
 
     @property
@@ -606,25 +588,6 @@ class Hints(Signals, Protocol):
 
     async def close(self) -> None:
         """Send and hear nothing more."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """What a channel tells: the state is rendered when it is sent, not when it was written."""
-
-    kind: NoticeKind
-    approval: Approval
-    question: str
-    outcome: str
-    deadline: str
-
-
-class Channel(Protocol):
-    """Where people are told."""
-
-    async def announce(self, notice: Notice) -> None:
-        """Tell it, or raise: the row is then tried again."""
         ...
 
 

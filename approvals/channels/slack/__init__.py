@@ -1,0 +1,1 @@
+"""Slack: cards with buttons, and the clicks that come back (CHANNELS.md, "Slack")."""

@@ -1,0 +1,149 @@
+"""What an engine reads of the outbox, the same on every engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from approvals.domain.rulebook import LOG
+from approvals.ports.telling import Ending, Pings, Receipt
+from approvals.storage import mapping
+from approvals.storage.queries import APPROVALS, LIMIT, named
+from approvals.storage.tables import ClosedChannelRow, MessageRow, OutboxRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from approvals.ports.telling import DeliveryFilter, DeliveryRecord
+    from approvals.storage.reads import Reader
+
+OUTBOX = OutboxRow.__table__  # type: ignore[attr-defined]
+MESSAGES = MessageRow.__table__  # type: ignore[attr-defined]
+CLOSED = ClosedChannelRow.__table__  # type: ignore[attr-defined]
+
+WAITING = sa.text("done_at is null")
+_AT = sa.func.coalesce(OUTBOX.c.at, OUTBOX.c.due_at)
+
+
+def _channels_in_use() -> sa.CTE:
+    """Every channel for which something waits: one look into the index for each, however much."""
+    waiting, more = OUTBOX.alias("waiting"), OUTBOX.alias("more")
+    first = sa.select(sa.func.min(waiting.c.channel).label("channel"))
+    names = first.where(waiting.c.done_at.is_(None)).cte("names", recursive=True)
+    following = (
+        sa.select(sa.func.min(more.c.channel))
+        .where(more.c.done_at.is_(None), more.c.channel > names.c.channel)
+        .scalar_subquery()
+    )
+    return names.union_all(sa.select(following).where(names.c.channel.is_not(None)))
+
+
+_NAMES = _channels_in_use()
+_NOW = named("now")
+DUE = sa.select(_NAMES.c.channel).where(
+    sa.exists().where(
+        OUTBOX.c.channel == _NAMES.c.channel,
+        OUTBOX.c.done_at.is_(None),
+        OUTBOX.c.due_at <= _NOW,
+        sa.or_(OUTBOX.c.leased_until.is_(None), OUTBOX.c.leased_until <= _NOW),
+    )
+)
+"""The channels of which a row is due."""
+CARDS = sa.select(sa.func.count().label("n")).where(
+    MESSAGES.c.channel == named("channel"), MESSAGES.c.at > named("since")
+)
+LAST_DIGEST = sa.select(
+    sa.func.max(OUTBOX.c.digested_at, type_=OUTBOX.c.at.type).label("at")
+).where(OUTBOX.c.channel == named("channel"), OUTBOX.c.digested_at.is_not(None))
+UNDIGESTED = sa.select(sa.func.count().label("n")).where(
+    OUTBOX.c.channel == named("channel"),
+    OUTBOX.c.done_at.is_(None),
+    OUTBOX.c.event == "parked",
+    OUTBOX.c.digested_at.is_(None),
+)
+KEPT = (
+    sa.select(MESSAGES.c.receipt)
+    .where(MESSAGES.c.approval_id == named("approval_id"), MESSAGES.c.channel == named("channel"))
+    .order_by(MESSAGES.c.at, MESSAGES.c.receipt)
+)
+"""Where a channel keeps messages about an approval."""
+ADDRESS = sa.select(CLOSED.c.address).where(CLOSED.c.channel == named("channel"))
+_OTHER = OUTBOX.alias("other")
+UNNOTICED = (
+    sa.select(APPROVALS)
+    .where(
+        sa.text("status = 'pending'"),
+        APPROVALS.c.unnoticed.is_(None),
+        APPROVALS.c.id.in_(
+            sa.select(OUTBOX.c.approval_id).where(
+                sa.or_(
+                    OUTBOX.c.done_at.is_(None),
+                    sa.and_(OUTBOX.c.ended == Ending.GIVEN_UP, OUTBOX.c.at > named("since")),
+                ),
+                OUTBOX.c.at <= named("before"),
+                ~sa.exists().where(
+                    _OTHER.c.approval_id == OUTBOX.c.approval_id,
+                    sa.or_(_OTHER.c.ended == Ending.TOLD, _OTHER.c.digested_at.is_not(None)),
+                    sa.or_(_OTHER.c.channel != LOG, OUTBOX.c.channel == LOG),
+                ),
+            )
+        ),
+    )
+    .order_by(APPROVALS.c.created_at)
+    .limit(LIMIT)
+)
+"""Pending, and no people were told by any channel that was to tell them since before then. What was
+given up is looked at for a day: longer than nearly every call may wait."""
+
+
+def listed(filter_: DeliveryFilter) -> sa.Select[Any]:
+    """Deliveries by time, oldest first."""
+    query = sa.select(OUTBOX)
+    if filter_.approval_id is not None:
+        query = query.where(OUTBOX.c.approval_id == filter_.approval_id)
+    if filter_.channel is not None:
+        query = query.where(OUTBOX.c.channel == filter_.channel)
+    if filter_.waiting:
+        query = query.where(WAITING)
+    elif filter_.ended is not None:
+        query = query.where(OUTBOX.c.ended == filter_.ended)
+    elif filter_.approval_id is None:
+        query = query.where(sa.or_(WAITING, OUTBOX.c.ended == Ending.GIVEN_UP))
+    if filter_.after is not None:
+        at, id_ = filter_.after
+        query = query.where(sa.or_(at < _AT, sa.and_(_AT.op("=")(at), OUTBOX.c.id > id_)))
+    return query.order_by(_AT, OUTBOX.c.id).limit(filter_.limit)
+
+
+class OutboxReads:
+    """The reading half of the Outbox port."""
+
+    def __init__(self, reader: Reader, now: Callable[[], datetime]) -> None:
+        self._reader = reader
+        self._now = now
+
+    async def due(self) -> Sequence[str]:
+        return [row["channel"] for row in await self._reader.rows(DUE, {"now": self._now()})]
+
+    async def pings(self, channel: str, *, within: timedelta) -> Pings:
+        now = self._now()
+        cards = await self._reader.rows(CARDS, {"channel": channel, "since": now - within})
+        digests = await self._reader.rows(LAST_DIGEST, {"channel": channel})
+        at = digests[0]["at"]
+        return Pings(cards=cards[0]["n"], since_digest=None if at is None else now - at)
+
+    async def undigested(self, channel: str) -> int:
+        return int((await self._reader.rows(UNDIGESTED, {"channel": channel}))[0]["n"])
+
+    async def messages(self, approval_id: str, channel: str) -> Sequence[Receipt]:
+        found = await self._reader.rows(KEPT, {"approval_id": approval_id, "channel": channel})
+        return [Receipt(row["receipt"]) for row in found]
+
+    async def deliveries(self, filter_: DeliveryFilter) -> Sequence[DeliveryRecord]:
+        return [mapping.delivery_record_of(r) for r in await self._reader.rows(listed(filter_))]
+
+    async def closed(self, channel: str) -> str | None:
+        found = await self._reader.rows(ADDRESS, {"channel": channel})
+        return str(found[0]["address"]) if found else None

@@ -1,0 +1,134 @@
+"""The outbox on PostgreSQL: one statement each; how telling went is written with other writes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from approvals.ports.telling import Ending, Receipt
+from approvals.storage import mapping
+from approvals.storage.outbox_reads import OutboxReads
+from approvals.storage.postgres_operations import Told
+from approvals.storage.postgres_statement import readable, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from approvals.ports.telling import Delivery, DeliveryRecord
+    from approvals.storage.driver import Connection, Record
+    from approvals.storage.reads import Reader
+
+_LEASE = """
+update outbox set leased_until = clock_timestamp() + $2::interval
+where id in (
+  select o.id from outbox o
+  where o.channel = $1 and o.done_at is null and o.due_at <= now()
+    and (o.leased_until is null or o.leased_until <= now())
+    and not exists (
+      select 1 from outbox e where e.approval_id = o.approval_id and e.channel = o.channel
+        and e.version < o.version and e.done_at is null
+    )
+  order by o.due_at limit $3 for update skip locked
+)
+returning *
+"""
+_KEEP = "update outbox set body = coalesce(body, $2) where id = $1 returning body"
+_PUT_OFF = """
+update outbox set due_at = clock_timestamp() + $2::interval, leased_until = null
+where id = any($1) and done_at is null
+"""
+_DIGESTED = """
+update outbox set due_at = clock_timestamp() + $2::interval, leased_until = null,
+  digested_at = clock_timestamp()
+where channel = $1 and done_at is null and event = 'parked' and digested_at is null
+"""
+_FORGET = "delete from messages where approval_id = $1 and receipt = $2"
+_ADOPT = """
+with kept as (
+  insert into messages (approval_id, receipt, channel, at)
+  values ($1, $3, $2, clock_timestamp()) on conflict do nothing returning at
+)
+insert into outbox (id, approval_id, channel, version, kind, due_at, attempts, event, at)
+select $4, $1, $2, a.version, 'requested', kept.at, 0, 'adopted', kept.at
+from kept, approvals a where a.id = $1
+on conflict (id) do update set done_at = null, ended = null, due_at = excluded.due_at
+returning true
+"""
+_AGAIN = """
+update outbox set due_at = clock_timestamp(), leased_until = null, done_at = null, ended = null
+where id = $1 returning *
+"""
+_CLOSE = """
+insert into closed_channels (channel, address, at) values ($1, $2, clock_timestamp())
+on conflict (channel) do update set address = excluded.address, at = excluded.at
+"""
+_OPEN = "delete from closed_channels where channel = $1"
+
+
+class PostgresOutbox(OutboxReads):
+    """The Outbox port. `write` puts into the next flush how telling went."""
+
+    def __init__(
+        self,
+        run: Callable[[Callable[[Connection], Any]], Awaitable[Any]],
+        write: Callable[[Told], Awaitable[None]],
+        reader: Reader,
+        now: Callable[[], datetime],
+    ) -> None:
+        super().__init__(reader, now)
+        self._run = run
+        self._write = write
+
+    async def lease(self, channel: str, *, lease: timedelta, limit: int) -> Sequence[Delivery]:
+        rows = await self._run(lambda c: c.fetch(_LEASE, channel, lease, limit))
+        return sorted((mapping.delivery_of(_row(r)) for r in rows), key=lambda one: one.at)
+
+    async def keep(self, delivery_id: str, body: str) -> str:
+        kept = await self._run(lambda c: c.fetchval(_KEEP, delivery_id, storable(body)))
+        return readable(kept) if kept is not None else body
+
+    async def told(self, delivery_id: str, *, receipt: Receipt | None = None) -> None:
+        await self._write(Told(delivery_id=delivery_id, receipt=receipt, ended=Ending.TOLD))
+
+    async def failed(
+        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: bool = False
+    ) -> None:
+        told = Told(
+            delivery_id=delivery_id,
+            error=error,
+            wait=retry_in or timedelta(0),
+            unclear=unclear,
+            ended=Ending.GIVEN_UP if retry_in is None else None,
+        )
+        await self._write(told)
+
+    async def put_off(self, delivery_ids: Collection[str], *, wait: timedelta) -> None:
+        await self._run(lambda c: c.execute(_PUT_OFF, list(delivery_ids), wait))
+
+    async def digested(self, channel: str, *, wait: timedelta) -> None:
+        await self._run(lambda c: c.execute(_DIGESTED, channel, wait))
+
+    async def forget(self, approval_id: str, receipt: Receipt) -> None:
+        await self._run(lambda c: c.execute(_FORGET, approval_id, receipt))
+
+    async def adopt(self, approval_id: str, channel: str, receipt: Receipt) -> bool:
+        id_ = mapping.adopted_id(channel, receipt)
+        return bool(
+            await self._run(lambda c: c.fetchval(_ADOPT, approval_id, channel, receipt, id_))
+        )
+
+    async def redeliver(self, delivery_id: str) -> DeliveryRecord | None:
+        row = await self._run(lambda c: c.fetchrow(_AGAIN, delivery_id))
+        return None if row is None else mapping.delivery_record_of(_row(row))
+
+    async def close(self, channel: str, *, address: str) -> None:
+        await self._run(lambda c: c.execute(_CLOSE, channel, address))
+
+    async def open(self, channel: str) -> None:
+        await self._run(lambda c: c.execute(_OPEN, channel))
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {name: readable(v) if isinstance(v, str) else v for name, v in record.items()}
