@@ -44,7 +44,7 @@ from approvals.service.approvals import Approvals
 from approvals.service.audit import Audit
 from approvals.service.caller import CallerReleases
 from approvals.service.definitions import Definitions
-from approvals.service.delivery import Deliveries
+from approvals.service.delivery import Deliveries, Pace
 from approvals.service.detached import Detached
 from approvals.service.freezes import Freezes
 from approvals.service.gate import Gate
@@ -104,13 +104,14 @@ async def open_services(
     settings: Settings,
     *,
     patience: Patience | None = None,
+    pace: Pace | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
     traces: TracerProvider | None = None,
 ) -> AsyncIterator[tuple[Services, Gateway]]:
     """Everything one process runs. `traces` is where spans go, else to the process's own provider.
 
-    For tests: `patience` with requests stands before what settings say, `wrap_store` between
-    service and database.
+    For tests: `patience` with requests stands before what settings say, `pace` makes telling people
+    faster, `wrap_store` stands between service and database.
     """
     meter = PrometheusMeter()
     async with opened(settings.database_url, meter) as database:
@@ -128,6 +129,7 @@ async def open_services(
             rules,
             keyring,
             telling=telling,
+            pace=pace or Pace(),
             all_keys=all_keys,
             meter=meter,
             tracer=tracer,
@@ -216,6 +218,7 @@ def _services(
     keyring: Keyring,
     *,
     telling: _Telling,
+    pace: Pace,
     all_keys: Keyring,
     meter: Meter,
     tracer: Tracer,
@@ -275,6 +278,7 @@ def _services(
         clock=clock,
         channels=telling.channels,
         meter=meter,
+        pace=pace,
     )
     if telling.slack is not None:
         telling.slack.listen(
@@ -435,6 +439,7 @@ def create_app(
     settings: Settings,
     *,
     patience: Patience | None = None,
+    pace: Pace | None = None,
     wrap_store: Callable[[Store], Store] | None = None,
     traces: TracerProvider | None = None,
 ) -> FastAPI:
@@ -443,7 +448,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(
-            settings, patience=patience, wrap_store=wrap_store, traces=traces
+            settings, patience=patience, pace=pace, wrap_store=wrap_store, traces=traces
         ) as (
             services,
             gateway,

@@ -41,11 +41,13 @@ class Jobs:
     def __init__(self, services: Services) -> None:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._meter = services.meter
+        self._approvals = services.approvals
+        self._noticed_within = services.deliveries.pace.noticed_within
         self._running: set[asyncio.Future[object]] = set()
         self._every(EXPIRE_EVERY, "expire_due", services.approvals.expire_due)
         self._every(DELIVER_EVERY, "deliver_due", services.deliveries.deliver_due)
         self._every(REMIND_EVERY, "remind_due", services.approvals.remind_due)
-        self._every(MISS_EVERY, "unnoticed", services.approvals.miss_due)
+        self._every(MISS_EVERY, "unnoticed", self._miss_due)
         self._every(REMIND_EVERY, "unreported", services.approvals.give_up_unreported)
         self._every(RENEW_EVERY, "renew", services.liveness.renew)
         self._every(RECOVER_EVERY, "recover", services.releases.recover)
@@ -54,6 +56,9 @@ class Jobs:
         self._every(SEAL_EVERY, "seal", services.audit.seal_due)
         first = services.clock.now() + ERASE_FIRST
         self._every(ERASE_EVERY, "erase", services.retention.erase_due, first=first)
+
+    async def _miss_due(self) -> None:
+        await self._approvals.miss_due(within=self._noticed_within)
 
     def start(self) -> None:
         self._scheduler.start()

@@ -31,8 +31,9 @@ def approvable(approval: Approval, *, assurance: Assurance) -> bool:
     assurance may approve now, and nothing of the call is hidden (promise 6)."""
     if not isinstance(approval.state, Pending) or approval.hidden or approval.erased is not None:
         return False
-    stages = approval.requirement.stages
-    return any(stages[index].assurance <= assurance for index in approval.stages_to_approve)
+    counted = list(zip(approval.requirement.stages, approval.tally.approved, strict=True))
+    asked = [counted[index] for index in approval.stages_to_approve]
+    return any(count < s.required and s.assurance <= assurance for s, count in asked)
 
 
 def offer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain import approval as machine
@@ -20,7 +19,7 @@ from approvals.service.waiting import MAX_RESULT_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from typing import Any
 
     from approvals.domain.states import Approval, Transition
@@ -33,8 +32,6 @@ logger = logging.getLogger(__name__)
 TRIES = 30
 """How often a decision is made again because another one on the same call was first."""
 SWEEP = 1000
-NOTICED_WITHIN = timedelta(seconds=60)
-"""After this long without any channel that has it, a call counts as seen by nobody."""
 NOWHERE = "There is no such approval."
 
 
@@ -245,10 +242,10 @@ class Approvals:
         await asyncio.gather(*(self._settle_one(approval) for approval in due))
         return len(due)
 
-    async def miss_due(self) -> int:
-        """Record of which calls nobody could be told in time; how many there were."""
+    async def miss_due(self, *, within: timedelta) -> int:
+        """Record of which calls nobody could be told within this time; how many there were."""
         now = self._clock.now()
-        missed = await self._store.unnoticed(before=now - NOTICED_WITHIN, limit=SWEEP)
+        missed = await self._store.unnoticed(before=now - within, limit=SWEEP)
         for approval in missed:
             transition = machine.miss(approval, now=now, event_id=self._ids.event())
             if isinstance(await self._apply(transition, urgency=Urgency.JOBS), Applied):

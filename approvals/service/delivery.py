@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -33,22 +34,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
-ATTEMPT = timedelta(seconds=10)
 AT_ONCE = 20
 TOGETHER = 10
 """Letters that are sent to one address at the same time."""
-FIRST_RETRY = timedelta(seconds=1)
-LAST_RETRY = timedelta(minutes=10)
-KEEP_TRYING = timedelta(days=3)
 RECORD_AGAIN = (timedelta(milliseconds=500), timedelta(seconds=2), timedelta(seconds=5))
 LONGEST_REST = timedelta(hours=1)
 """However long a channel says that it wants to be left alone."""
-
-MINUTE = timedelta(minutes=1)
 PINGS = 10
 """Messages with a sound that a channel gets in a minute (SECURITY.md, 24)."""
-DIGEST_EVERY = timedelta(seconds=20)
 LISTED = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How long things take. Tests make them shorter.
+
+    `attempt`: what one try may take; `first_retry` doubles up to `last_retry`, until `keep_trying`
+    is over; a digest comes at most every `digest_every`; a call that no channel could tell of
+    within `noticed_within` counts as seen by nobody.
+    """
+
+    attempt: timedelta = timedelta(seconds=10)
+    first_retry: timedelta = timedelta(seconds=1)
+    last_retry: timedelta = timedelta(minutes=10)
+    keep_trying: timedelta = timedelta(days=3)
+    minute: timedelta = timedelta(minutes=1)
+    digest_every: timedelta = timedelta(seconds=20)
+    noticed_within: timedelta = timedelta(seconds=60)
+
+    def pause(self, attempts: int) -> timedelta:
+        """Twice as long each time, and not the same for all that failed together."""
+        doubled: int = 2 ** min(attempts, 20)
+        whole = min(self.first_retry * doubled, self.last_retry)
+        return whole * random.uniform(0.75, 1.0)  # noqa: S311 (nothing is to be guessed)
 
 
 class Deliveries:
@@ -63,7 +81,9 @@ class Deliveries:
         clock: Clock,
         channels: Channels,
         meter: Meter,
+        pace: Pace,
     ) -> None:
+        self.pace = pace
         self._store = store
         self._outbox = outbox
         self._rules = rules
@@ -87,7 +107,7 @@ class Deliveries:
         """Let the attempts that were begun come to their end, for as long as one may take."""
         working = list(self._working.values())
         if working:
-            await asyncio.wait(working, timeout=ATTEMPT.total_seconds())
+            await asyncio.wait(working, timeout=self.pace.attempt.total_seconds())
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
@@ -122,7 +142,7 @@ class Deliveries:
             if not self._rests(delivery.channel):
                 await self._attempt(delivery, letters)
             else:
-                await self._outbox.put_off([delivery.id], wait=FIRST_RETRY)
+                await self._outbox.put_off([delivery.id], wait=self.pace.first_retry)
 
     async def _tell_in_turn(self, due: Sequence[Delivery], channel: Channel) -> None:
         """One after the other: a channel that does not answer is not asked twenty times."""
@@ -132,13 +152,14 @@ class Deliveries:
             late = asyncio.get_running_loop().time() > ends
             if not answers or late or self._rests(delivery.channel):
                 rest = [left.id for left in due[at + 1 :]]
-                return await self._outbox.put_off(rest, wait=FIRST_RETRY * (1 if answers else 5))
+                wait = self.pace.first_retry * (1 if answers else 5)
+                return await self._outbox.put_off(rest, wait=wait)
         return None
 
     async def _attempt(self, delivery: Delivery, channel: Channel | Letters) -> bool:
         """Whether the channel gave an answer, also a bad one."""
         try:
-            async with asyncio.timeout(ATTEMPT.total_seconds()):
+            async with asyncio.timeout(self.pace.attempt.total_seconds()):
                 receipt = await self._tell(delivery, channel)
         except NotTold as error:
             await self._not_told(delivery, error)
@@ -220,15 +241,16 @@ class Deliveries:
         """What is told now. Of new calls beyond the pace people are told in one digest; their cards
         follow."""
         new = [delivery for delivery in due if delivery.event == "parked"]
-        pings = await self._outbox.pings(name, within=MINUTE)
+        pings = await self._outbox.pings(name, within=self.pace.minute)
         later = new[max(0, PINGS - pings.cards) :]
         if not later:
             return due
         undigested = [delivery for delivery in later if not delivery.digested]
-        if undigested and (pings.since_digest is None or pings.since_digest >= DIGEST_EVERY):
+        recent = pings.since_digest is not None and pings.since_digest < self.pace.digest_every
+        if undigested and not recent:
             await self._digest(name, undigested, channel, now=len(new) - len(later))
         else:
-            wait = DIGEST_EVERY if undigested else MINUTE
+            wait = self.pace.digest_every if undigested else self.pace.minute
             await self._outbox.put_off([delivery.id for delivery in later], wait=wait)
         names = {delivery.id for delivery in later}
         return [delivery for delivery in due if delivery.id not in names]
@@ -244,12 +266,12 @@ class Deliveries:
                 notices.append(self._notice(delivery, approval))
         every = await self._outbox.undigested(name)
         try:
-            async with asyncio.timeout(ATTEMPT.total_seconds()):
+            async with asyncio.timeout(self.pace.attempt.total_seconds()):
                 await channel.digest(notices, more=max(0, every - now - len(notices)))
         except (NotTold, TimeoutError):
             ids = [delivery.id for delivery in undigested]
-            return await self._outbox.put_off(ids, wait=FIRST_RETRY * 5)
-        return await self._outbox.digested(name, wait=MINUTE)
+            return await self._outbox.put_off(ids, wait=self.pace.first_retry * 5)
+        return await self._outbox.digested(name, wait=self.pace.minute)
 
     def _notice(self, delivery: Delivery, approval: Approval) -> Notice:
         drawn = draw(approval, self._rules.current, now=self._clock.now())
@@ -271,8 +293,9 @@ class Deliveries:
             rest = min(error.retry_after, LONGEST_REST)
             until = asyncio.get_running_loop().time() + rest.total_seconds()
             self._resting[delivery.channel] = until
-        over = error.closed or self._clock.now() - delivery.at > KEEP_TRYING
-        pause = max(_pause(delivery.attempts), min(error.retry_after or FIRST_RETRY, LONGEST_REST))
+        over = error.closed or self._clock.now() - delivery.at > self.pace.keep_trying
+        asked = min(error.retry_after or self.pace.first_retry, LONGEST_REST)
+        pause = max(self.pace.pause(delivery.attempts), asked)
         logger.warning(
             "%s was not told of %s: %s",
             delivery.channel,
@@ -307,10 +330,3 @@ def _is_old_news(delivery: Delivery, approval: Approval) -> bool:
     """Whether the call is over, and the channel was told of it in a digest, if at all."""
     over = not isinstance(approval.state, Pending)
     return over and (delivery.digested or delivery.event != "parked")
-
-
-def _pause(attempts: int) -> timedelta:
-    """Twice as long each time, and not the same for all that failed together."""
-    doubled: int = 2 ** min(attempts, 20)
-    whole = min(FIRST_RETRY * doubled, LAST_RETRY)
-    return whole * random.uniform(0.75, 1.0)  # noqa: S311 (nothing is to be guessed)

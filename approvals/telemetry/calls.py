@@ -92,6 +92,11 @@ class Calls:
         self._parked = Counter(
             "approvals_parked", "Calls that were put into the queue.", registry=registry
         )
+        self._missed = Counter(
+            "approvals_nobody_notified",
+            "Calls of which no channel could tell anybody within a minute.",
+            registry=registry,
+        )
         self._waits = Histogram(
             "approvals_wait_seconds",
             "From parking until people approved or denied.",
@@ -141,6 +146,8 @@ class Calls:
 
     def _moved(self, step: Transition, at: datetime) -> None:
         before, after = step.before.state, step.after.state
+        if step.after.unnoticed and not step.before.unnoticed:
+            self._missed.inc()
         if step.decision is not None:
             self._decided(step.decision)
         if isinstance(after, Released):

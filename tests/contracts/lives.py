@@ -305,7 +305,7 @@ class Lives:
         with self.ago(timedelta(0)):
             await self.approvals.expire_due()
             await self.approvals.remind_due()
-            await self.approvals.miss_due()
+            await self.approvals.miss_due(within=timedelta(seconds=60))
 
     async def _frozen(self) -> str:
         freeze, _ = await self.freezes.freeze(

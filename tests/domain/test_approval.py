@@ -268,6 +268,19 @@ def test_an_approval_is_open_until_its_outcome_is_known() -> None:
     assert not lost.is_open
 
 
+def test_what_waits_is_missed_once() -> None:
+    asked = approval(channels=("slack:#a", "log"))
+    step = machine.miss(asked, now=LATER, event_id="evt_1")
+    assert (step.after.unnoticed, step.after.state, step.after.version) == (True, Pending(), 2)
+    assert (step.event.fact.type, step.event.fact.actor) == ("nobody_notified", "service")
+    assert step.event.fact.detail == {"channels": ["slack:#a", "log"]}
+    assert (step.notice, step.valid_until) == (None, asked.expires_at)
+    with pytest.raises(IllegalTransition):
+        machine.miss(step.after, now=LATER, event_id="evt_2")
+    with pytest.raises(IllegalTransition):
+        machine.miss(sent().after, now=LATER, event_id="evt_2")
+
+
 def test_what_waits_to_be_decided_or_sent_may_be_detached_once() -> None:
     asked = approval()
     step = machine.detach(asked, now=NOON, event_id="evt_1")

@@ -93,3 +93,10 @@ def test_any_other_name_is_no_agent(name: str) -> None:
 def test_an_agent_of_the_file_comes_before_one_by_name() -> None:
     named = Agent(name="git@bob", owner="alice", servers=frozenset({"exchange"}))
     assert replace(PEOPLE, agents={"git@bob": named}).agent("git@bob") is named
+
+
+def test_a_slack_member_is_the_person_whom_the_file_binds_to_it() -> None:
+    bob = Person(name="bob", slack="U0BOB")
+    people = Directory(people={"alice": Person(name="alice"), "bob": bob})
+    assert people.by_slack("U0BOB") == bob
+    assert people.by_slack("U0ALICE") is None

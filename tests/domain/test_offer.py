@@ -8,7 +8,7 @@ import pytest
 
 from approvals.domain import approval as machine
 from approvals.domain.directory import Assurance
-from approvals.domain.offer import ALREADY, REVEAL, Offer, offer
+from approvals.domain.offer import ALREADY, REVEAL, Offer, approvable, offer
 from approvals.domain.quorum import Requirement, Stage
 from approvals.domain.states import Answer, Approval
 from tests.domain.builders import MINUTE, NOON, PEOPLE, approval, decision
@@ -83,3 +83,30 @@ def test_where_hidden_values_cannot_be_revealed_only_deny_is_offered() -> None:
 
 def test_who_does_not_decide_is_not_shown_hidden_values_either() -> None:
     assert not offered(replace(approval(), hidden=("/symbol",)), "alice").reveal
+
+
+def test_a_message_for_everybody_offers_to_approve_what_somebody_may_approve_there() -> None:
+    weak, strong = Assurance.SLACK, Assurance.WEB
+    both = Requirement(
+        stages=(
+            Stage(approvers=frozenset({"everyone"}), required=1),
+            Stage(approvers=frozenset({"person:carol"}), required=1, assurance=strong),
+        ),
+        ordered=True,
+    )
+    assert approvable(approval(), assurance=weak)
+    assert approvable(approval(both), assurance=weak)
+    first = machine.decide(
+        approval(both), decision("bob", of=approval(both)), now=NOON + MINUTE, event_id="evt_1"
+    )
+    assert first is not None
+    assert not approvable(first.after, assurance=weak)
+    assert approvable(first.after, assurance=strong)
+
+
+def test_a_message_offers_to_approve_nothing_that_is_hidden_erased_or_over() -> None:
+    asked = approval()
+    assert not approvable(approval(hidden=("/symbol",)), assurance=Assurance.SLACK)
+    assert not approvable(replace(asked, erased="k:x"), assurance=Assurance.SLACK)
+    ended = machine.expire(asked, now=asked.expires_at, event_id="evt_1").after
+    assert not approvable(ended, assurance=Assurance.SLACK)

@@ -244,7 +244,7 @@ def test_reminders_are_sorted_said_once_and_may_be_none() -> None:
         ({"channels": []}, ["/approval/channels"]),
         ({"channels": "log"}, ["/approval/channels"]),
         (
-            {"channels": ["mail:x", "slack:", "webhook: ", "slack", 5, "log"]},
+            {"channels": ["Mail:x", "slack:", "webhook: ", "slack", 5, "log"]},
             [f"/approval/channels/{index}" for index in range(5)],
         ),
         ({"name_approvers": "no"}, ["/approval/name_approvers"]),

@@ -83,6 +83,7 @@ OF_THE_APPROVAL: dict[str, object] = {
     "reminded": 1,
     "escalated_at": NOON,
     "detached": True,
+    "unnoticed": True,
 }
 OF_THE_CALL: dict[str, object] = {
     "executor": Executor.CALLER,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from approvals.ports import Answer, Operation, Store
+    from approvals.service.delivery import Pace
     from approvals.service.services import Services
 
 ADMIN = PersonPrincipal(name="carol", roles=frozenset({Role.ADMIN}), assurance=Assurance.KEY)
@@ -188,6 +189,7 @@ async def world(
     timeout: str = "15m",
     hold: timedelta | None = None,
     patience: Patience | None = None,
+    pace: Pace | None = None,
     upstream: Upstream | None = None,
     upstream_timeout: timedelta = timedelta(seconds=20),
     wrap_store: Callable[[Store], Store] | None = None,
@@ -215,12 +217,18 @@ async def world(
         if settings.on_sqlite and not settings.database_path.exists():
             settings.database_path.write_bytes(migrated())
         patience = patience or (Patience(hold=hold) if hold else None)
-        app = create_app(settings, patience=patience, wrap_store=wrap_store, traces=traces)
+        app = create_app(
+            settings, patience=patience, pace=pace, wrap_store=wrap_store, traces=traces
+        )
         async with AsyncExitStack() as stack:
             url = people_url = await stack.enter_async_context(served(app))
             if not settings.on_sqlite:
                 other = create_app(
-                    settings, patience=patience, wrap_store=copy(wrap_store), traces=traces
+                    settings,
+                    patience=patience,
+                    pace=pace,
+                    wrap_store=copy(wrap_store),
+                    traces=traces,
                 )
                 people_url = await stack.enter_async_context(served(other))
             services: Services = app.state.services

@@ -119,6 +119,13 @@ class FakeSlack:
                 await asyncio.sleep(0.02)
         return card
 
+    def copied(self, card: Message) -> Message:
+        """The card once more, as Slack keeps it when its reply to us was lost."""
+        ts = f"1700000001.{next(self._ts):06}"
+        copy = Message(card.channel, ts, card.text, card.blocks, None, [*card.versions])
+        self.messages[card.channel, ts] = copy
+        return copy
+
     async def _answer(self, request: Request) -> Response:
         method = request.path_params["method"]
         self.calls.append((method, time.monotonic()))

@@ -175,7 +175,8 @@ def _notes(card: Card) -> Sequence[str]:
 def _last_line(drawn: Drawn) -> str:
     approval, card = drawn.approval, drawn.card
     short = approval.digest.rpartition(":")[2][:6]
-    return f"{card.outcome or card.deadline} · {approval.id} · sha {short}"
+    how = shortened(card.outcome or card.deadline, MAX_NOTE)
+    return f"{how} · {approval.id} · sha {short}"
 
 
 def _buttons(drawn: Drawn, *, complete: bool) -> list[ButtonElement]:
