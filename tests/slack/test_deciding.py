@@ -14,7 +14,9 @@ from tests.slack.desk import PAGES, desk
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_held_call_is_approved_with_the_button_and_runs_once(tmp_path: Path) -> None:
+async def test_a_held_call_is_approved_with_the_button_and_runs_once(
+    tmp_path: Path, deployment: str
+) -> None:
     async with desk(tmp_path) as d, d.w.agent() as agent:
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x", "n": 12345}))
         card = await d.slack.card()
@@ -33,7 +35,7 @@ async def test_a_held_call_is_approved_with_the_button_and_runs_once(tmp_path: P
     assert len(d.w.upstream.seen) == 1
 
 
-async def test_a_denial_gets_its_reason_in_a_dialog(tmp_path: Path) -> None:
+async def test_a_denial_gets_its_reason_in_a_dialog(tmp_path: Path, deployment: str) -> None:
     async with desk(tmp_path) as d, d.w.agent() as agent:
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
         card = await d.slack.card()
@@ -48,7 +50,7 @@ async def test_a_denial_gets_its_reason_in_a_dialog(tmp_path: Path) -> None:
     assert d.w.upstream.seen == []
 
 
-async def test_a_call_nobody_answered_is_shown_as_denied(tmp_path: Path) -> None:
+async def test_a_call_nobody_answered_is_shown_as_denied(tmp_path: Path, deployment: str) -> None:
     async with desk(tmp_path, approval={"timeout": "2s"}) as d:
         await d.w.parked()
         card = await d.slack.card()
@@ -56,7 +58,9 @@ async def test_a_call_nobody_answered_is_shown_as_denied(tmp_path: Path) -> None
         assert card.buttons == {}
 
 
-async def test_a_withdrawn_call_and_one_decided_elsewhere_are_shown(tmp_path: Path) -> None:
+async def test_a_withdrawn_call_and_one_decided_elsewhere_are_shown(
+    tmp_path: Path, deployment: str
+) -> None:
     async with desk(tmp_path) as d:
         first = await d.w.parked({"what": "a"})
         card = await d.slack.card()
@@ -74,7 +78,7 @@ async def test_a_withdrawn_call_and_one_decided_elsewhere_are_shown(tmp_path: Pa
         assert said.endswith("before you.")
 
 
-async def test_two_people_are_needed_and_each_is_shown(tmp_path: Path) -> None:
+async def test_two_people_are_needed_and_each_is_shown(tmp_path: Path, deployment: str) -> None:
     async with desk(tmp_path, approval={"required": 2}) as d:
         approval = await d.w.parked()
         card = await d.slack.card()

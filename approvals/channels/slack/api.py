@@ -38,6 +38,14 @@ GONE = frozenset(
 _UNREACHED = (aiohttp.ClientConnectorError, aiohttp.InvalidURL)
 
 
+class Refused(NotTold):
+    """Slack's answer is no, for the reason that is `word`."""
+
+    def __init__(self, why: str, *, gone: bool, word: str) -> None:
+        super().__init__(why, gone=gone)
+        self.word = word
+
+
 class SlackApi:
     """Calls methods with the bot's token."""
 
@@ -79,7 +87,7 @@ class SlackApi:
             return NotTold(f"Slack answered {status or 'what is no JSON'}", unclear=True)
         shown = word if word.isascii() and word.isprintable() else "an error"
         gone = method == "chat.update" and word in GONE
-        return NotTold(f"Slack refused: {shown[:80]}", gone=gone)
+        return Refused(f"Slack refused: {shown[:80]}", gone=gone, word=word)
 
 
 def web_client(settings: SlackSettings, token: str) -> AsyncWebClient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from approvals.channels.slack.api import Refused
 from approvals.channels.slack.blocks import (
     Message,
     digest_message,
@@ -43,14 +44,15 @@ class SlackChannel:
     async def post(self, said: Message, *, thread: str | None = None) -> Receipt:
         """Post it, in a thread or by itself. Raises NotTold."""
         there: dict[str, Json] = {} if thread is None else {"thread_ts": thread}
-        answer = await self._api.call(
-            "chat.postMessage",
-            channel=self._name,
-            text=said.text,
-            blocks=said.blocks,
-            **there,
-            **_PLAIN,
-        )
+        values: dict[str, Json] = {"text": said.text, "blocks": said.blocks, **there, **_PLAIN}
+        try:
+            answer = await self._api.call("chat.postMessage", channel=self._name, **values)
+        except Refused as error:
+            plain = self._name.removeprefix("#")
+            if error.word != "channel_not_found" or plain == self._name:
+                raise
+            # Slack names public channels with the sign, and private ones without it.
+            answer = await self._api.call("chat.postMessage", channel=plain, **values)
         channel, ts = answer.get("channel"), answer.get("ts")
         if not isinstance(channel, str) or not isinstance(ts, str):
             raise NotTold("Slack did not say where it keeps the message", unclear=True)
