@@ -143,14 +143,18 @@ async def open_services(
         gateway = _gateway(
             services, keyring, pools, processes, tracer, patience=patience, settings=settings
         )
-        sending = asyncio.create_task(services.detached.run(gateway.upstream_of))
+        running = [
+            asyncio.create_task(services.detached.run(gateway.upstream_of)),
+            asyncio.create_task(services.deliveries.run()),
+        ]
         if telling.slack is not None:
             telling.slack.connect()
         try:
             yield services, gateway
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             services.waiting.stop()
             await telling.stop(services.deliveries)
             await services.releases.drain(within=settings.upstream_timeout)
@@ -168,6 +172,7 @@ class _Telling:
     channels: Registry
     slack: Slack | None
     pools: tuple[Outbound, ...]
+    woken: asyncio.Event
 
     async def stop(self, deliveries: Deliveries) -> None:
         if self.slack is not None:
@@ -185,7 +190,7 @@ def _telling(settings: Settings, rules: Rules, clock: Clock) -> _Telling:
     slack = _slack(settings, clock)
     public, private = pools
     channels = Registry(rules=rules, clock=clock, slack=slack, public=public, private=private)
-    return _Telling(channels=channels, slack=slack, pools=pools)
+    return _Telling(channels=channels, slack=slack, pools=pools, woken=asyncio.Event())
 
 
 def _slack(settings: Settings, clock: Clock) -> Slack | None:
@@ -225,7 +230,7 @@ def _services(
 ) -> Services:
     clock, ids, waiting, news = database.clock, RandomIds(), Waiting(store), News()
     waiting.stopped.add_done_callback(lambda _: news.reset())
-    hints = _hints(settings.redis_url, waiting, news, keyring)
+    hints = _hints(settings.redis_url, waiting, news, keyring, woken=telling.woken)
     process = _process()
     journal = Journal(store=store, keyring=keyring, clock=clock, ids=ids, stream=process)
     reveals = Reveals(journal=journal, keyring=keyring, rules=rules, clock=clock)
@@ -279,6 +284,7 @@ def _services(
         channels=telling.channels,
         meter=meter,
         pace=pace,
+        woken=telling.woken,
     )
     if telling.slack is not None:
         telling.slack.listen(
@@ -341,12 +347,15 @@ def _services(
     )
 
 
-def _hints(url: str | None, waiting: Waiting, news: News, keyring: Keyring) -> Hints:
+def _hints(
+    url: str | None, waiting: Waiting, news: News, keyring: Keyring, *, woken: asyncio.Event
+) -> Hints:
     """Between replicas over Redis, where there is one; the name of the channel is theirs alone."""
 
     def heard(approval_id: str, version: int) -> None:
         waiting.changed(approval_id, version)
         news.changed(approval_id, version)
+        woken.set()
 
     async def resync() -> None:
         news.reset()

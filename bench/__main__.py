@@ -2,7 +2,8 @@
 
 Figures are medians of rounds on this machine, each beside its reference in the same run; `must` is
 the bound of the design. What is not measured yet has no row. Names choose rows:
-`make bench ROWS="P9 rates"`; `rates` are P1, P2, P3, P6, P7 and P14, `through` are P10 and P11.
+`make bench ROWS="P9 rates"`; `rates` are P1, P2, P3, P6, P7 and P14, `through` are P10 and P11,
+`slack` how fast a card and an answer to a click are there.
 `PEER=adapter.py,URL` puts another service beside ours (`peer.py`).
 """
 
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import deadlines, memory, policy, rates, start, through
+from bench import deadlines, memory, policy, rates, slack, start, through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ PARTS = {
     "P8": memory.rows,
     "P9": deadlines.rows,
     "P13": start.rows,
+    "slack": slack.rows,
     "rates": rates.rows,
     "through": through.rows,
 }

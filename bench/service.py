@@ -14,14 +14,14 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-POLICY = {
+POLICY: dict[str, Any] = {
     "version": "1",
     "default": "deny",
     "tools": {
@@ -73,11 +73,17 @@ def service(
     replicas: int = 1,
     upstream: str = NOTHING_LISTENS,
     timeout: str = "1h",
+    tools: Mapping[str, object] | None = None,
+    slack: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
-    """Running; None: on an SQLite file of its own."""
+    """Running; None: on an SQLite file of its own. `tools` join those of the policy, `slack` are
+    settings that let bob press buttons as U0BOB00."""
     with tempfile.TemporaryDirectory(prefix="approvals-bench-") as name:
         folder = Path(name)
-        environment = _environment(folder, database_url, redis_url, upstream, timeout)
+        environment = _environment(
+            folder, database_url, redis_url, upstream, timeout, tools=tools or {}
+        )
+        environment |= slack or {}
         if database_url is not None:
             _approvals(environment, "db", "upgrade")
         carol = _approvals(environment, "keys", "create", "--first-admin", "--person", "carol")
@@ -106,17 +112,27 @@ def service(
 
 
 def _environment(
-    folder: Path, database_url: str | None, redis_url: str | None, upstream: str, timeout: str
+    folder: Path,
+    database_url: str | None,
+    redis_url: str | None,
+    upstream: str,
+    timeout: str,
+    *,
+    tools: Mapping[str, object],
 ) -> dict[str, str]:
     config = folder / "approvals.yaml"
     agents = {"servers": ["exchange"], "owner": "alice", "max_pending": 1_000_000}
     config.write_text(
         json.dumps(
             {
-                "servers": {"exchange": {"url": upstream, "policy": POLICY}},
+                "servers": {"exchange": {"url": upstream, "policy": _policy(tools)}},
                 "agents": {"bot": agents},
-                "people": {"alice": {}, "bob": {}, "carol": {"roles": ["approver", "admin"]}},
-                "approval": {"timeout": timeout},
+                "people": {
+                    "alice": {},
+                    "bob": {"slack": "U0BOB00"},
+                    "carol": {"roles": ["approver", "admin"]},
+                },
+                "approval": {"timeout": timeout, "channels": ["log"]},
             }
         )
     )
@@ -131,6 +147,10 @@ def _environment(
     if redis_url:
         found["APPROVALS_REDIS_URL"] = redis_url
     return found
+
+
+def _policy(tools: Mapping[str, object]) -> dict[str, object]:
+    return {**POLICY, "tools": {**POLICY["tools"], **tools}}
 
 
 def _approvals(environment: Mapping[str, str], *arguments: str) -> str:

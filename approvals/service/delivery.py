@@ -43,6 +43,9 @@ LONGEST_REST = timedelta(hours=1)
 PINGS = 10
 """Messages with a sound that a channel gets in a minute (SECURITY.md, 24)."""
 LISTED = 10
+BETWEEN_LOOKS = 0.05
+BETWEEN_BATCHES = 0.1
+"""Seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +85,9 @@ class Deliveries:
         channels: Channels,
         meter: Meter,
         pace: Pace,
+        woken: asyncio.Event,
     ) -> None:
+        self._woken = woken
         self.pace = pace
         self._store = store
         self._outbox = outbox
@@ -92,6 +97,17 @@ class Deliveries:
         self._meter = meter
         self._working: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Tell what happens here as soon as it has happened; the job finds what is left."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.deliver_due()
+            except Exception:
+                logger.exception("what is due could not be looked for; it is tried again")
+            await asyncio.sleep(BETWEEN_LOOKS)
 
     async def deliver_due(self) -> None:
         """Begin to tell everything that is due, and wait for nothing of it."""
@@ -119,6 +135,8 @@ class Deliveries:
                 if not due:
                     return
                 await self._tell_all(name, due)
+                if len(due) == AT_ONCE:  # much waits: requests come first
+                    await asyncio.sleep(BETWEEN_BATCHES)
         except Exception:
             logger.exception("could not work off what %s is to be told; it is tried again", name)
         finally:
