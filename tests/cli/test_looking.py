@@ -175,9 +175,9 @@ def test_what_cannot_be_served_yet_is_checked_and_serve_says_so_in_a_sentence(
     )
     said = machine.run("config", "check", code=1)
     assert "loads (" in said
-    assert "not yet: slack:#desk is a channel that this version cannot tell yet" in said
+    assert "not yet: slack:#desk: people are told through Slack; set APPROVALS_SLACK_BOT" in said
     said = machine.run("serve", code=1)
-    assert "slack:#desk is a channel" in said
+    assert "slack:#desk: people are told through Slack" in said
     assert "Traceback" not in said
 
 

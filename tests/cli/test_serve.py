@@ -323,8 +323,8 @@ def test_policy_check_says_how_each_rule_is_read(machine: Machine) -> None:
 
 
 def test_the_database_says_its_revision_and_is_upgraded(machine: Machine) -> None:
-    assert "at nothing yet, this version needs 0006" in machine.run("db", "current")
-    assert "at 0006, this version needs 0006" in machine.run("db", "upgrade")
+    assert "at nothing yet, this version needs 0007" in machine.run("db", "current")
+    assert "at 0007, this version needs 0007" in machine.run("db", "upgrade")
 
 
 def test_every_command_has_help(machine: Machine) -> None:

@@ -64,7 +64,7 @@ async def test_a_bad_file_changes_nothing_and_shows(tmp_path: Path) -> None:
         assert (await configuration(w))["problems"] == 0
 
 
-async def test_a_file_that_asks_for_what_is_not_built_yet_is_not_loaded(tmp_path: Path) -> None:
+async def test_a_file_that_asks_for_what_the_environment_lacks_is_not_loaded(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         path = tmp_path / "approvals.yaml"
         whole = json.loads(path.read_text())
@@ -72,9 +72,7 @@ async def test_a_file_that_asks_for_what_is_not_built_yet_is_not_loaded(tmp_path
         path.write_text(json.dumps(whole))
         refused = await reload(w)
         assert refused.status_code == 422
-        assert (
-            "slack:#desk is a channel that this version cannot tell yet" in refused.json()["detail"]
-        )
+        assert "slack:#desk: people are told through Slack" in refused.json()["detail"]
 
 
 async def test_a_policy_that_now_denies_ends_what_was_approved_under_the_old_one(
