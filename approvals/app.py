@@ -44,7 +44,7 @@ from approvals.service.approvals import Approvals
 from approvals.service.audit import Audit
 from approvals.service.caller import CallerReleases
 from approvals.service.definitions import Definitions
-from approvals.service.delivery import Deliveries, Pace
+from approvals.service.delivery import Deliveries
 from approvals.service.detached import Detached
 from approvals.service.freezes import Freezes
 from approvals.service.gate import Gate
@@ -63,6 +63,7 @@ from approvals.service.reveal import Reveals
 from approvals.service.rules import Rules
 from approvals.service.services import Services
 from approvals.service.sign_in import SignIn
+from approvals.service.telling import Pace
 from approvals.service.waiting import Patience, Waiting
 from approvals.signals.polling import Polling
 from approvals.signals.redis import RedisSignals
@@ -322,7 +323,9 @@ def _services(
         definitions=Definitions(store=store, journal=journal, rules=rules, clock=clock),
         liveness=liveness,
         deliveries=deliveries,
-        redelivery=Redelivery(outbox=outbox, channels=telling.channels, journal=journal),
+        redelivery=Redelivery(
+            outbox=outbox, channels=telling.channels, journal=journal, wake=deliveries.wake
+        ),
         channels=telling.channels,
         interactions=telling.slack.interactions if telling.slack else None,
         detached=Detached(

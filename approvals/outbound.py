@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -45,19 +46,35 @@ _UNREACHED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.ip_network("::/96")
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")
+_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 # Services that hand out credentials to whoever is on the machine; two of them look public.
 _METADATA = frozenset(
     map(
         ipaddress.ip_address,
-        ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+        (
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "fd00:42::42",
+            "fd00:a9fe:a9fe::1",
+            "fd00:100::100:200",
+        ),
     )
 )
+_HOST = re.compile(r"\[[0-9A-Fa-f:.%A-Za-z_-]+\](:\d*)?|[^\[\]]*")
+_NUMBER = re.compile(r"(0[xX][0-9A-Fa-f]*|\d+)")
 
 
 class Unreached(Exception):
@@ -164,7 +181,7 @@ class Outbound:
         try:
             return await self._session.request(
                 method,
-                URL(url, encoded=True),  # as it stands in the file
+                _written(url),
                 headers=_as_text(headers, body),
                 data=_data(body),
                 allow_redirects=False,
@@ -176,6 +193,14 @@ class Outbound:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _written(url: str) -> URL:
+    """As it stands in the file. Raises Unreached for what is none."""
+    try:
+        return URL(check_url(url), encoded=True)
+    except (InvalidInput, ValueError) as error:
+        raise Unreached("this is no URL") from error
 
 
 def _as_text(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> list[tuple[str, str]]:
@@ -216,6 +241,8 @@ def check_url(url: str) -> str:
         raise InvalidInput("must be an http:// or https:// URL with a host")
     if parts.username is not None or parts.password is not None:
         raise InvalidInput("must not carry a user name or password; use headers")
+    if not _HOST.fullmatch(parts.netloc):
+        raise InvalidInput("must have an IPv6 address in brackets, and nothing else around it")
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise InvalidInput("must be plain ASCII without spaces and backslashes")
     if port == 0:
@@ -230,8 +257,10 @@ def check_target(url: str, *, allow_private: bool) -> str:
     """
     host = urlsplit(check_url(url)).hostname or ""
     try:
-        check_address(ipaddress.ip_address(host), allow_private=allow_private)
+        check_address(_plain(host), allow_private=allow_private)
     except ValueError:
+        if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+            raise InvalidInput("must write an IPv4 address as four decimal numbers") from None
         return url
     except Blocked as error:
         raise InvalidInput(f"leads to {host}: {error}") from None
@@ -243,9 +272,12 @@ def check_address(address: Address, *, allow_private: bool) -> None:
     address = _embedded(address)
     if address in _METADATA or address.is_link_local:
         raise Blocked("link-local and metadata addresses are never reached")
-    if address.is_multicast or address in _THIS_NETWORK or _is_reserved(address):
+    if address.is_multicast or address in _THIS_NETWORK or address in _LOCAL_NAT64:
         raise Blocked("this is no address of a server")
-    if not allow_private and (not address.is_global or address in _SHARED):
+    if _is_reserved(address):
+        raise Blocked("this is no address of a server")
+    inner = any(address in network for network in (_SHARED, _SITE_LOCAL, _PROTOCOLS))
+    if not allow_private and (inner or not address.is_global):
         raise Blocked("private and loopback addresses are not allowed here")
 
 
@@ -282,12 +314,11 @@ class _Guard(AbstractResolver):
         """Nothing is held."""
 
     def _check(self, address: str) -> None:
-        plain = ipaddress.ip_address(address.partition("%")[0])
-        check_address(plain, allow_private=self._allow_private)
+        check_address(_plain(address), allow_private=self._allow_private)
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:
-    version = ipaddress.ip_address(address.partition("%")[0]).version
+    version = _plain(address).version
     return ResolveResult(
         hostname=host,
         host=address,
@@ -298,11 +329,16 @@ def _result(host: str, address: str, port: int) -> ResolveResult:
     )
 
 
+def _plain(text: str) -> Address:
+    """The address without a zone: a scoped one equals no other. Raises ValueError."""
+    return ipaddress.ip_address(text.partition("%")[0])
+
+
 def _embedded(address: Address) -> Address:
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inside = address.ipv4_mapped or address.sixtofour
-    if (inside is None and address in _NAT64) or address in _LOCAL_NAT64:
+    if inside is None and address in _NAT64:
         inside = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if inside is None and address in _COMPATIBLE and int(address) > 1:
         inside = ipaddress.IPv4Address(int(address))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from approvals.domain.display import shortened
 from approvals.domain.strictjson import Json, canonical
 from approvals.resource import approval_resource, time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from approvals.domain.states import Approval
     from approvals.ports.telling import Delivery, Notice
 
 MAX_BYTES = 20_000
 MAX_NAMES = 100
+MAX_NAME = 60
+MAX_SAID = 20
+MAX_TEXT = 200
 _TYPES = {
     "parked": "approval.requested",
     "approval_counted": "approval.decided",
@@ -46,7 +49,14 @@ def written(notice: Notice) -> str | None:
         "arguments_complete": not approval.hidden and approval.erased is None,
         "links": {"self": f"/v1/approvals/{approval.id}", "page": notice.page or None},
     }
-    for one in (shown, _with_sizes(shown, approval), _least(approval, notice.page)):
+    sizes = _sizes(approval)
+    cut = dict(list(sizes.items())[:MAX_NAMES])
+    for one in (
+        shown,
+        _without_values(shown, sizes),
+        _shortened(_without_values(shown, cut), len(sizes)),
+        _least(approval, notice.page),
+    ):
         letter = _letter(kind, notice.delivery, one)
         if len(letter.encode()) <= MAX_BYTES:
             return letter
@@ -59,19 +69,43 @@ def _letter(kind: str, delivery: Delivery, approval: Mapping[str, object]) -> st
     )
 
 
-def _with_sizes(shown: Mapping[str, object], approval: Approval) -> Mapping[str, object]:
-    """In place of each argument how many bytes it has."""
-    arguments = list(approval.shown_arguments.items())
-    sizes: dict[str, Json] = {
-        shortened(name, 100): {"bytes": len(canonical(value).encode())}
-        for name, value in arguments[:MAX_NAMES]
+def _sizes(approval: Approval) -> dict[str, Json]:
+    """Of each argument how many bytes it has."""
+    return {
+        name: {"bytes": len(canonical(value).encode())}
+        for name, value in approval.shown_arguments.items()
     }
+
+
+def _without_values(shown: Mapping[str, object], sizes: Mapping[str, Json]) -> dict[str, object]:
     return {
         **shown,
-        "arguments": sizes,
-        "arguments_count": len(arguments),
+        "arguments": dict(sizes),
+        "arguments_count": len(sizes),
         "arguments_complete": False,
     }
+
+
+def _shortened(shown: Mapping[str, object], count: int) -> dict[str, object]:
+    """The same with long texts cut short: names of arguments, what people and the agent said."""
+    arguments = cast("Mapping[str, Json]", shown["arguments"])
+    decisions = cast("Sequence[Mapping[str, object]]", shown["decisions"])
+    named: dict[str, Json] = {}
+    for name, size in arguments.items():
+        short = shortened(name, MAX_NAME)
+        while short in named:  # two names that begin alike stay two
+            short += "…"
+        named[short] = size
+    return {
+        **{name: _cut(value) for name, value in shown.items()},
+        "arguments": named,
+        "arguments_count": count,
+        "decisions": [{k: _cut(v) for k, v in one.items()} for one in decisions[-MAX_SAID:]],
+    }
+
+
+def _cut(value: object) -> object:
+    return shortened(value, MAX_TEXT) if isinstance(value, str) else value
 
 
 def _least(approval: Approval, page: str) -> Mapping[str, object]:

@@ -150,6 +150,10 @@ class Outbox(Protocol):
         """Deliveries by time, oldest first."""
         ...
 
+    async def channel_of(self, delivery_id: str) -> str | None:
+        """Whom the delivery is for; None: there is none."""
+        ...
+
     async def redeliver(self, delivery_id: str) -> DeliveryRecord | None:
         """It is due now, whatever became of it; None: there is no such delivery."""
         ...
@@ -193,8 +197,8 @@ class NotTold(Exception):
     """The channel does not have it. `why` is a sentence without values of arguments.
 
     `retry_after`: the channel says when it may be asked again; `unclear`: it may have it all the
-    same; `gone`: the message that was to be changed is no longer there; `closed`: the channel wants
-    to be told nothing more.
+    same; `gone`: the message that was to be changed is no longer there; `closed`: the channel says
+    that it wants to be told nothing more; `hopeless`: it is not tried again.
     """
 
     def __init__(
@@ -205,8 +209,10 @@ class NotTold(Exception):
         unclear: bool = False,
         gone: bool = False,
         closed: bool = False,
+        hopeless: bool = False,
     ) -> None:
         super().__init__(why)
+        self.hopeless = hopeless
         self.why = why
         self.retry_after = retry_after
         self.unclear = unclear

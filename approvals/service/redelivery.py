@@ -8,7 +8,7 @@ from approvals.errors import ChannelFailed, Forbidden, InvalidInput, NotFound
 from approvals.ports.telling import NotTold, Paced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from approvals.ports.telling import Channels, DeliveryFilter, DeliveryRecord, Outbox
     from approvals.service.identity import PersonPrincipal
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 class Redelivery:
     """Deliveries, looked at and tried again."""
 
-    def __init__(self, *, outbox: Outbox, channels: Channels, journal: Journal) -> None:
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        channels: Channels,
+        journal: Journal,
+        wake: Callable[[str], None],
+    ) -> None:
+        """`wake` has a channel told now, also while it rests."""
+        self._wake = wake
         self._outbox = outbox
         self._channels = channels
         self._journal = journal
@@ -33,11 +42,14 @@ class Redelivery:
         Raises Forbidden for who is no admin, NotFound.
         """
         _check_admin(by)
+        channel = await self._outbox.channel_of(delivery_id)
+        if channel is None:
+            raise NotFound("There is no such delivery.")
+        await self._outbox.open(channel)
         record = await self._outbox.redeliver(delivery_id)
         if record is None:
             raise NotFound("There is no such delivery.")
-        channel = record.delivery.channel
-        await self._outbox.open(channel)
+        self._wake(channel)
         await self._journal.note(
             "redelivered",
             f"person:{by.name}",

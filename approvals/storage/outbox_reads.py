@@ -69,6 +69,7 @@ KEPT = (
     .order_by(MESSAGES.c.at, MESSAGES.c.receipt)
 )
 """Where a channel keeps messages about an approval."""
+CHANNEL_OF = sa.select(OUTBOX.c.channel).where(OUTBOX.c.id == named("id"))
 ADDRESS = sa.select(CLOSED.c.address).where(CLOSED.c.channel == named("channel"))
 _OTHER = OUTBOX.alias("other")
 UNNOTICED = (
@@ -143,6 +144,10 @@ class OutboxReads:
 
     async def deliveries(self, filter_: DeliveryFilter) -> Sequence[DeliveryRecord]:
         return [mapping.delivery_record_of(r) for r in await self._reader.rows(listed(filter_))]
+
+    async def channel_of(self, delivery_id: str) -> str | None:
+        found = await self._reader.rows(CHANNEL_OF, {"id": delivery_id})
+        return str(found[0]["channel"]) if found else None
 
     async def closed(self, channel: str) -> str | None:
         found = await self._reader.rows(ADDRESS, {"channel": channel})

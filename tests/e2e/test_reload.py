@@ -64,7 +64,9 @@ async def test_a_bad_file_changes_nothing_and_shows(tmp_path: Path) -> None:
         assert (await configuration(w))["problems"] == 0
 
 
-async def test_a_file_that_asks_for_what_the_environment_lacks_is_not_loaded(tmp_path: Path) -> None:
+async def test_a_file_that_asks_for_what_the_environment_lacks_is_not_loaded(
+    tmp_path: Path,
+) -> None:
     async with world(tmp_path) as w:
         path = tmp_path / "approvals.yaml"
         whole = json.loads(path.read_text())

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from approvals.ports import Answer, Operation, Store
-    from approvals.service.delivery import Pace
     from approvals.service.services import Services
+    from approvals.service.telling import Pace
 
 ADMIN = PersonPrincipal(name="carol", roles=frozenset({Role.ADMIN}), assurance=Assurance.KEY)
 PEOPLE = {

@@ -22,7 +22,7 @@ from approvals.channels.slack.views import denial, details
 from approvals.domain.rulebook import Rulebook
 from approvals.domain.states import Answer, Approval, Denied, NoticeKind
 from approvals.ports.telling import Delivery, Drawn, Notice
-from approvals.service.delivery import draw
+from approvals.service.telling import draw
 from tests.domain.builders import MINUTE, NOON, PEOPLE, approval, call, decision
 from tests.hostile import LONG, MANY, STRINGS, hidden_in
 from tests.slack.fake import check_blocks, check_message, check_text, texts

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from approvals.service.delivery import Pace
+from approvals.service.telling import Pace
 from tests.slack.desk import TRADING, Desk, desk
 from tests.slack.fake import FakeSlack
 

@@ -18,8 +18,8 @@ from approvals.domain.states import Answer
 from approvals.errors import AlreadyDecided, ApprovalsError, AssuranceTooLow
 from approvals.ports.telling import NotTold
 from approvals.service.approvals import Answering
-from approvals.service.delivery import draw
 from approvals.service.identity import PersonPrincipal
+from approvals.service.telling import draw
 
 if TYPE_CHECKING:
     from approvals.channels.slack.api import SlackApi
