@@ -166,10 +166,11 @@ async def test_a_message_that_was_deleted_is_forgotten(tmp_path: Path) -> None:
 async def test_a_slow_channel_holds_up_no_other(tmp_path: Path) -> None:
     slack = FakeSlack()
     slack.always("chat.postMessage", "late")
-    async with desk(tmp_path, slack=slack, pace=FAST, channels=(TRADING, "log")) as d:
+    pace = replace(FAST, attempt=timedelta(seconds=6))
+    async with desk(tmp_path, slack=slack, pace=pace, channels=(TRADING, "log")) as d:
         began = time.monotonic()
         approval = await d.w.parked()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(4):
             while True:
                 path = f"/v1/deliveries?approval={approval['id']}&status=told"
                 told = (await d.w.rest("GET", path, by="carol")).json()["deliveries"]
@@ -177,7 +178,7 @@ async def test_a_slow_channel_holds_up_no_other(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0.02)
         assert [one["channel"] for one in told] == ["log"]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 5  # while the other is still being asked
 
 
 async def test_a_call_of_which_nobody_was_told_is_marked(tmp_path: Path) -> None:
@@ -207,9 +208,9 @@ async def test_a_call_of_which_nobody_was_told_is_marked(tmp_path: Path) -> None
 async def test_of_many_calls_at_once_people_are_told_in_one_digest_and_their_cards_follow(
     tmp_path: Path,
 ) -> None:
-    pace = replace(FAST, minute=timedelta(seconds=5), digest_every=timedelta(seconds=2))
+    pace = replace(FAST, minute=timedelta(seconds=3), digest_every=timedelta(seconds=1))
     async with desk(tmp_path, pace=pace) as d:
-        asked = await asyncio.gather(*(d.w.parked({"what": f"x{n}"}) for n in range(35)))
+        asked = await asyncio.gather(*(d.w.parked({"what": f"x{n}"}) for n in range(28)))
         first = await d.slack.card(11)
         digests = [c for c in d.slack.cards if "more calls wait for a decision" in c.shown]
         assert len(digests) >= 1
@@ -217,11 +218,11 @@ async def test_of_many_calls_at_once_people_are_told_in_one_digest_and_their_car
         gone = asked[-1]
         await d.w.deny(gone, by="bob", reason="no")
         async with asyncio.timeout(60):
-            while sum(len(named(d.slack, f"x{n}")) == 1 for n in range(35)) < 34:
+            while sum(len(named(d.slack, f"x{n}")) == 1 for n in range(28)) < 27:
                 await asyncio.sleep(0.1)
         times = [at for method, at in d.slack.calls if method == "chat.postMessage"]
         for at in times:  # ten cards, and a digest or two, in each of these short minutes
-            assert sum(at <= other < at + 4 for other in times) <= 13
+            assert sum(at <= other < at + 2 for other in times) <= 13
         path = f"/v1/deliveries?approval={gone['id']}"
         async with asyncio.timeout(20):
             while True:

@@ -297,6 +297,7 @@ async def test_a_receiver_that_never_answers_delays_no_other_channel(tmp_path: P
             assert ops.types(approval) == ["approval.requested", "approval.denied"]
 
 
+@pytest.mark.long
 async def test_a_receiver_that_does_not_answer_in_time_gets_the_same_letter_again(
     tmp_path: Path,
 ) -> None:
