@@ -286,6 +286,7 @@ def _services(
         meter=meter,
         pace=pace,
         woken=telling.woken,
+        name=process,
     )
     if telling.slack is not None:
         telling.slack.listen(

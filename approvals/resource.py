@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from approvals.domain.call import Executor
 from approvals.domain.redact import redacted
 from approvals.domain.states import (
     Approval,
@@ -53,7 +54,7 @@ def approval_resource(approval: Approval, *, names_people: bool) -> dict[str, ob
         "session": call.session,
         "rule": approval.rule,
         "message": approval.message,
-        "justification": call.justification,
+        "justification": None if approval.hidden else call.justification,
         "requirement": _requirement(approval, names_people=names_people),
         "progress": _progress(approval),
         "decisions": [_decision(decision, named=named) for decision in approval.decisions],
@@ -137,9 +138,12 @@ def _release(approval: Approval) -> dict[str, object] | None:
     if not isinstance(state, Released):
         return None
     outcome = state.outcome
+    detail = outcome.detail if outcome else "Sent; the answer is awaited."
+    if approval.hidden and outcome and approval.call.executor is Executor.CALLER:
+        detail = "What the program said of it may repeat what is hidden, so it is not shown."
     return {
         "status": str(state.release_status),
-        "detail": outcome.detail if outcome else "Sent; the answer is awaited.",
+        "detail": detail,
         "at": time_text(outcome.at if outcome else state.sent_at),
         "report_by": time_text(state.report_by),
     }

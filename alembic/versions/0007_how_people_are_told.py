@@ -20,14 +20,14 @@ COLUMNS = (
     ("at", MOMENT),
     ("ended", sa.Text()),
     ("tried", sa.Text()),
-    ("unclear", sa.Boolean()),
+    ("unclear", sa.Integer()),
+    ("told_at", MOMENT),
     ("digested_at", MOMENT),
     ("body", sa.Text()),
 )
 INDEXES = (
     ("ix_outbox_waiting_channel", ["channel", "due_at"], "done_at is null"),
     ("ix_outbox_given_up_at", ["at"], "ended = 'given_up'"),
-    ("ix_outbox_digested_channel", ["channel", "digested_at"], "digested_at is not null"),
 )
 
 
@@ -52,16 +52,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_messages_channel_at", "messages", ["channel", "at"])
     op.create_table(
-        "closed_channels",
+        "channels",
         sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("address", sa.Text(), nullable=False),
-        sa.Column("at", MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("channel", name=op.f("pk_closed_channels")),
+        sa.Column("closed", sa.Text(), nullable=True),
+        sa.Column("worker", sa.Text(), nullable=True),
+        sa.Column("worked_until", MOMENT, nullable=True),
+        sa.Column("digested_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("channel", name=op.f("pk_channels")),
     )
 
 
 def downgrade() -> None:
-    op.drop_table("closed_channels")
+    op.drop_table("channels")
     op.drop_table("messages")
     op.drop_column("approvals", "unnoticed")
     for name, _, _ in INDEXES:

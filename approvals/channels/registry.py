@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from approvals.ports.telling import Channel, Letters, Paced
     from approvals.service.rules import Rules
 
+logger = logging.getLogger(__name__)
+
 GROUP = "approvals.channels"
 OURS = frozenset({LOG, "slack", "webhook"})
 
@@ -27,11 +30,15 @@ OURS = frozenset({LOG, "slack", "webhook"})
 def plug_ins() -> Mapping[str, Callable[[str], Channel]]:
     """What makes a channel of each kind that is installed: `teams:ops` is `teams` called with
     `ops`. Our own kinds cannot be replaced."""
-    found = {point.name: point for point in entry_points(group=GROUP) if point.name not in OURS}
-    return {
-        kind: cast("Callable[[str], Channel]", point.load())
-        for kind, point in sorted(found.items())
-    }
+    made = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        if point.name in OURS:
+            continue
+        try:
+            made[point.name] = cast("Callable[[str], Channel]", point.load())
+        except Exception:
+            logger.exception("the plug-in for %s channels does not load", point.name)
+    return made
 
 
 class Registry:
@@ -67,5 +74,8 @@ class Registry:
             outbound = self._private if webhook.allow_private else self._public
             return WebhookChannel(webhook, outbound, self._clock)
         if name not in self._made and kind in plug_ins():
-            self._made[name] = plug_ins()[kind](which)
+            try:
+                self._made[name] = plug_ins()[kind](which)
+            except Exception:
+                logger.exception("%s could not be made by its plug-in", name)
         return self._made.get(name)

@@ -10,7 +10,7 @@ from standardwebhooks.webhooks import Webhook as Signer
 from approvals.channels.letter import written
 from approvals.channels.retrying import retry_after
 from approvals.outbound import Blocked, Broken, Unreached
-from approvals.ports.telling import NotTold
+from approvals.ports.telling import LATE, LOST, NotTold
 
 if TYPE_CHECKING:
     from approvals.domain.rulebook import Webhook
@@ -56,9 +56,9 @@ class WebhookChannel:
         except Unreached as error:
             raise NotTold(f"the address cannot be reached ({error})") from error
         except Broken as error:
-            raise NotTold(f"no answer came ({error})", unclear=True) from error
+            raise NotTold(f"no answer came ({error})", unclear=LOST) from error
         except TimeoutError as error:
-            raise NotTold(f"no answer came in {TIMEOUT:.0f} s", unclear=True) from error
+            raise NotTold(f"no answer came in {TIMEOUT:.0f} s", unclear=LATE) from error
 
     def _headers(self, delivery: Delivery, body: str) -> list[tuple[bytes, bytes]]:
         now = self._clock.now()

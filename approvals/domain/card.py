@@ -295,7 +295,9 @@ def _notes(approval: Approval, directory: Directory, now: datetime, *, revealed:
         said = shortened(visible(" ".join(definition.description.split())), MAX_DESCRIPTION)
         who = "server" if approval.call.executor is Executor.GATEWAY else "calling program"
         notes.append(f'The {who} says: "{said}"')
-    if approval.call.justification:
+    if approval.call.justification and approval.hidden and not revealed:
+        notes.append("The agent says why in words that may repeat what is hidden; not shown here.")
+    elif approval.call.justification:
         said = visible(approval.call.justification)
         notes.append(f'The agent says (its own words): "{said}"')
     return notes

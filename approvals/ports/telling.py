@@ -21,13 +21,18 @@ Receipt = NewType("Receipt", str)
 """Where a channel keeps a message, in the channel's own words."""
 
 
+LATE, LOST = 1, 10
+"""How likely a channel has what it did not answer to: it was slow, or the connection broke off."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """One outbox row, leased to whoever read it.
 
     `event` is the type of the event that made it, and `at` when that happened; `body` the bytes
-    that are sent each time, once they are written; `unclear`: an earlier attempt may have told it
-    without our learning of it; `digested`: people were told in a digest that this waits.
+    that are sent each time, once they are written; `unclear`: how much
+    doubt earlier attempts have left whether it was told (LATE, LOST); `digested`: people were told
+    in a digest that it waits.
     """
 
     id: str
@@ -38,7 +43,7 @@ class Delivery:
     at: datetime
     attempts: int = 0
     body: str | None = None
-    unclear: bool = False
+    unclear: int = 0
     digested: bool = False
 
 
@@ -110,7 +115,7 @@ class Outbox(Protocol):
         ...
 
     async def failed(
-        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: bool = False
+        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: int = 0
     ) -> None:
         """The channel does not have it, or we did not learn that it has: it is due again after
         `retry_in`. None: it is given up."""
@@ -120,17 +125,27 @@ class Outbox(Protocol):
         """Nothing was tried: these are due after `wait`."""
         ...
 
-    async def digested(self, channel: str, *, wait: timedelta) -> None:
-        """A digest has told that all calls wait that the channel was not told of yet: each of them
-        is due after `wait`."""
+    async def digested(
+        self, channel: str, delivery_ids: Collection[str], *, wait: timedelta
+    ) -> None:
+        """A digest has told the channel that these wait: each of them is due after `wait`."""
         ...
 
     async def pings(self, channel: str, *, within: timedelta) -> Pings:
         """What the channel was told within this time."""
         ...
 
-    async def undigested(self, channel: str) -> int:
-        """Of how many calls the channel was not told yet, not by a digest either."""
+    async def untold(self, channel: str, *, limit: int) -> Sequence[tuple[str, str]]:
+        """The deliveries and approvals of pending calls of which the channel was not told, not by
+        a digest either; oldest first."""
+        ...
+
+    async def take(self, channel: str, *, worker: str, lease: timedelta) -> bool:
+        """Work the channel off alone for so long; False: another one does. Again: go on with it."""
+        ...
+
+    async def let_go(self, channel: str, *, worker: str) -> None:
+        """Others may work it off now."""
         ...
 
     async def messages(self, approval_id: str, channel: str) -> Sequence[Receipt]:
@@ -196,9 +211,10 @@ class Notice(Drawn):
 class NotTold(Exception):
     """The channel does not have it. `why` is a sentence without values of arguments.
 
-    `retry_after`: the channel says when it may be asked again; `unclear`: it may have it all the
-    same; `gone`: the message that was to be changed is no longer there; `closed`: the channel says
-    that it wants to be told nothing more; `hopeless`: it is not tried again.
+    `retry_after`: the channel says when it may be asked again; `answered`: it said anything at
+    all; `unclear`: it did not, and may have it all the same (LATE, LOST); `gone`: the message that
+    was to be changed is no longer there; `closed`: the channel says that it wants to be told
+    nothing more; `hopeless`: it is not tried again.
     """
 
     def __init__(
@@ -206,13 +222,15 @@ class NotTold(Exception):
         why: str,
         *,
         retry_after: timedelta | None = None,
-        unclear: bool = False,
+        unclear: int = 0,
+        answered: bool = True,
         gone: bool = False,
         closed: bool = False,
         hopeless: bool = False,
     ) -> None:
         super().__init__(why)
         self.hopeless = hopeless
+        self.answered = answered and not unclear
         self.why = why
         self.retry_after = retry_after
         self.unclear = unclear

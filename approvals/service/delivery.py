@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.ports.telling import Letters, NotTold, Paced
-from approvals.service.telling import Teller
+from approvals.service.telling import Teller, is_old_news
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,8 @@ TOGETHER = 10
 PINGS = 10
 """Messages with a sound that a channel gets in a minute (SECURITY.md, 24)."""
 LISTED = 10
+MOST_COUNTED = 1000
+ANNOUNCED = frozenset({"parked", "escalated"})
 BETWEEN_LOOKS = 0.05
 BETWEEN_BATCHES = 0.1
 """Seconds."""
@@ -50,8 +52,11 @@ class Deliveries:
         meter: Meter,
         pace: Pace,
         woken: asyncio.Event,
+        name: str,
     ) -> None:
+        """`name` is that of this process."""
         self.pace = pace
+        self._name = name
         self._store = store
         self._outbox = outbox
         self._channels = channels
@@ -146,20 +151,33 @@ class Deliveries:
             logger.exception("how %s was told could not be noted", delivery.channel)
 
     async def _tell_all(self, name: str, channel: Channel | Paced | None) -> None:
-        while self._goes_on(name):
-            due = await self._outbox.lease(name, lease=LEASE, limit=AT_ONCE)
-            if not due:
-                return
-            if channel is None:
-                for delivery in due:
-                    unknown = NotTold("the configuration has no such channel")
-                    await self._teller.not_told(delivery, unknown, None)
-            elif isinstance(channel, Paced):
-                await self._tell_in_turn(await self._within_pace(name, due, channel), channel)
-            else:
-                await self._tell_in_turn(due, channel)
-            if len(due) == AT_ONCE:  # much waits: requests come first
-                await asyncio.sleep(BETWEEN_BATCHES)
+        """Where there is a pace, one process at a time: it is one for all replicas."""
+        alone = isinstance(channel, Paced)
+        try:
+            while self._goes_on(name):
+                if alone and not await self._outbox.take(name, worker=self._name, lease=LEASE):
+                    return
+                due = await self._outbox.lease(name, lease=LEASE, limit=AT_ONCE)
+                if not due:
+                    return
+                await self._tell_batch(name, due, channel)
+                if len(due) == AT_ONCE:  # much waits: requests come first
+                    await asyncio.sleep(BETWEEN_BATCHES)
+        finally:
+            if alone:
+                await self._outbox.let_go(name, worker=self._name)
+
+    async def _tell_batch(
+        self, name: str, due: Sequence[Delivery], channel: Channel | Paced | None
+    ) -> None:
+        if channel is None:
+            for delivery in due:
+                unknown = NotTold("there is no such channel now")
+                await self._teller.not_told(delivery, unknown, None)
+        elif isinstance(channel, Paced):
+            await self._tell_in_turn(await self._within_pace(name, due, channel), channel)
+        else:
+            await self._tell_in_turn(due, channel)
 
     async def _tell_in_turn(self, due: Sequence[Delivery], channel: Channel) -> None:
         """One after the other: a channel that does not answer is not asked twenty times."""
@@ -178,38 +196,55 @@ class Deliveries:
     ) -> Sequence[Delivery]:
         """What is told now. Of new calls beyond the pace people are told in one digest; their cards
         follow."""
-        new = [delivery for delivery in due if delivery.event == "parked"]
+        new = [delivery for delivery in due if await self._is_announced(delivery)]
         pings = await self._outbox.pings(name, within=self.pace.minute)
         later = new[max(0, PINGS - pings.cards) :]
         if not later:
             return due
-        undigested = [delivery for delivery in later if not delivery.digested]
-        recent = pings.since_digest is not None and pings.since_digest < self.pace.digest_every
-        if undigested and not recent:
-            await self._digest(name, undigested, channel, now=len(new) - len(later))
-        else:
-            wait = self.pace.digest_every if undigested else self.pace.minute
-            await self._outbox.put_off([delivery.id for delivery in later], wait=wait)
         names = {delivery.id for delivery in later}
-        return [delivery for delivery in due if delivery.id not in names]
+        now = [delivery for delivery in due if delivery.id not in names]
+        if pings.since_digest is not None and pings.since_digest < self.pace.digest_every:
+            fresh = any(not delivery.digested for delivery in later)
+            wait = self.pace.digest_every if fresh else self.pace.minute
+            await self._outbox.put_off(names, wait=wait)
+        elif await self._digest(name, later, channel, besides={one.id for one in now}):
+            await self._outbox.put_off(names, wait=self.pace.minute)
+        return now
 
     async def _digest(
-        self, name: str, undigested: Sequence[Delivery], channel: Paced, *, now: int
-    ) -> None:
-        """`now`: how many of those that were not told of are told by themselves at once."""
+        self, name: str, later: Sequence[Delivery], channel: Paced, *, besides: set[str]
+    ) -> bool:
+        """Tell in one message of all calls that wait, but for those that are told by themselves;
+        False: the channel did not take it."""
+        waiting = await self._outbox.untold(name, limit=MOST_COUNTED)
+        waiting = [(id_, approval_id) for id_, approval_id in waiting if id_ not in besides]
+        if not waiting:
+            return True
         notices = []
-        for delivery in undigested[:LISTED]:
-            approval = await self._store.approval(delivery.approval_id)
+        for _, approval_id in waiting[:LISTED]:
+            approval = await self._store.approval(approval_id)
             if approval is not None:
-                notices.append(self._teller.notice(delivery, approval))
-        every = await self._outbox.undigested(name)
+                notices.append(self._teller.notice(later[0], approval))
         try:
             async with asyncio.timeout(self.pace.attempt.total_seconds()):
-                await channel.digest(notices, more=max(0, every - now - len(notices)))
-        except (NotTold, TimeoutError):
-            ids = [delivery.id for delivery in undigested]
-            return await self._outbox.put_off(ids, wait=self.pace.first_retry * 5)
-        return await self._outbox.digested(name, wait=self.pace.minute)
+                await channel.digest(notices, more=max(0, len(waiting) - len(notices)))
+        except (NotTold, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                error = NotTold("no answer in time", answered=False)
+            for delivery in later:
+                await self._teller.not_told(delivery, _of_the_digest(error), channel)
+            return False
+        await self._outbox.digested(name, [id_ for id_, _ in waiting], wait=self.pace.minute)
+        return True
+
+    async def _is_announced(self, delivery: Delivery) -> bool:
+        """Whether it is told by a message of its own, which makes a sound."""
+        if delivery.event not in ANNOUNCED:
+            return False
+        if await self._outbox.messages(delivery.approval_id, delivery.channel):
+            return False
+        approval = await self._store.approval(delivery.approval_id)
+        return approval is None or not is_old_news(delivery, approval)
 
     def _rest(self, name: str, length: timedelta) -> None:
         self._resting[name] = asyncio.get_running_loop().time() + length.total_seconds()
@@ -218,3 +253,10 @@ class Deliveries:
         """Whether anything more is told to this channel now."""
         rests = self._resting.get(name, 0.0) > asyncio.get_running_loop().time()
         return not rests and not self._stopping
+
+
+def _of_the_digest(error: NotTold) -> NotTold:
+    """The digest was not taken; of the card itself nothing was tried."""
+    return NotTold(
+        f"the digest: {error.why}", retry_after=error.retry_after, answered=error.answered
+    )

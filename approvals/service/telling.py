@@ -15,7 +15,7 @@ from approvals.domain.news import news
 from approvals.domain.offer import approvable
 from approvals.domain.states import Pending
 from approvals.errors import StoreFailure
-from approvals.ports.telling import Drawn, Letters, Notice, NotTold, Paced
+from approvals.ports.telling import LATE, LOST, Drawn, Letters, Notice, NotTold, Paced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RECORD_AGAIN = (timedelta(milliseconds=500), timedelta(seconds=2), timedelta(seconds=5))
+MOST_UNCLEAR = 2 * LOST
+"""Two lost answers: one card too many is borne, and not more (SECURITY.md, 26)."""
 LONGEST_REST = timedelta(hours=1)
 """However long a channel says that it wants to be left alone."""
 
@@ -88,9 +90,9 @@ class Teller:
                 receipt = await self._tell(delivery, channel)
         except NotTold as error:
             await self.not_told(delivery, error, channel)
-            return not error.unclear
+            return error.answered
         except TimeoutError:
-            await self.not_told(delivery, NotTold("no answer in time", unclear=True), channel)
+            await self.not_told(delivery, NotTold("no answer in time", unclear=LATE), channel)
             return False
         except Exception as error:
             logger.exception(
@@ -99,7 +101,7 @@ class Teller:
                 delivery.approval_id,
                 extra={"approval": delivery.approval_id},
             )
-            unclear = NotTold(type(error).__name__, unclear=True)
+            unclear = NotTold(type(error).__name__, unclear=LOST)
             await self.not_told(delivery, unclear, channel)
             return False
         await self._record(delivery, receipt)
@@ -166,10 +168,10 @@ class Teller:
         if kept:
             await self._bring_up_to_date(delivery, approval, channel)
             return None
-        if isinstance(channel, Paced) and _is_old_news(delivery, approval):
+        if isinstance(channel, Paced) and is_old_news(delivery, approval):
             return None
         if isinstance(channel, Paced) and delivery.unclear:
-            await channel.probe()  # what was perhaps told is not told again into the dark
+            await _look_before(delivery, channel)
         return await channel.announce(self.notice(delivery, approval))
 
     async def _post(self, delivery: Delivery, approval: Approval, letters: Letters) -> None:
@@ -195,7 +197,7 @@ class Teller:
                     raise
                 await self._outbox.forget(approval.id, receipt)
         left = await self._outbox.messages(approval.id, delivery.channel)
-        if left and notice.news:
+        if left and notice.news and not delivery.unclear:  # an answer may have been lost
             await channel.reply(left[0], notice.news)
 
 
@@ -210,7 +212,19 @@ def draw(approval: Approval, rulebook: Rulebook, *, now: datetime) -> Drawn:
     )
 
 
-def _is_old_news(delivery: Delivery, approval: Approval) -> bool:
+async def _look_before(delivery: Delivery, channel: Paced) -> None:
+    """What was perhaps told is told once more, but not into the dark, and not for ever."""
+    if delivery.unclear >= MOST_UNCLEAR:
+        raise NotTold(
+            "it was given more than once and no answer came, so not once more", hopeless=True
+        )
+    try:
+        await channel.probe()
+    except NotTold as error:
+        raise NotTold(error.why, retry_after=error.retry_after, answered=False) from error
+
+
+def is_old_news(delivery: Delivery, approval: Approval) -> bool:
     """Whether the call is over, and the channel was told of it in a digest, if at all."""
     over = not isinstance(approval.state, Pending)
     return over and (delivery.digested or delivery.event != "parked")

@@ -213,7 +213,9 @@ def adopted_row(
     }
 
 
-_UNTRIED: dict[str, object] = dict.fromkeys(("ended", "tried", "unclear", "digested_at", "body"))
+_UNTRIED: dict[str, object] = dict.fromkeys(
+    ("ended", "tried", "unclear", "told_at", "digested_at", "body")
+)
 
 
 def reservation_row(holder: str, charge: Charge) -> dict[str, object]:
@@ -353,7 +355,7 @@ def delivery_of(row: Row) -> Delivery:
         at=row["at"] or row["due_at"],
         attempts=row["attempts"],
         body=row["body"],
-        unclear=bool(row["unclear"]),
+        unclear=row["unclear"] or 0,
         digested=row["digested_at"] is not None,
     )
 

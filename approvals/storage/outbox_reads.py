@@ -10,7 +10,7 @@ from approvals.domain.rulebook import LOG
 from approvals.ports.telling import Ending, Pings, Receipt
 from approvals.storage import mapping
 from approvals.storage.queries import APPROVALS, LIMIT, named
-from approvals.storage.tables import ClosedChannelRow, MessageRow, OutboxRow
+from approvals.storage.tables import ChannelRow, MessageRow, OutboxRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 OUTBOX = OutboxRow.__table__  # type: ignore[attr-defined]
 MESSAGES = MessageRow.__table__  # type: ignore[attr-defined]
-CLOSED = ClosedChannelRow.__table__  # type: ignore[attr-defined]
+CHANNELS = ChannelRow.__table__  # type: ignore[attr-defined]
 
-WAITING = sa.text("done_at is null")
+WAITING = sa.text("outbox.done_at is null")
+GIVEN_UP = sa.text("outbox.ended = 'given_up'")
+"""Written out, so that the indexes of just these rows are used."""
+ANNOUNCED = ("parked", "escalated")
+"""What a channel is told of by a message of its own, where it has none about the call."""
 _AT = sa.func.coalesce(OUTBOX.c.at, OUTBOX.c.due_at)
 
 
@@ -54,15 +58,27 @@ DUE = sa.select(_NAMES.c.channel).where(
 CARDS = sa.select(sa.func.count().label("n")).where(
     MESSAGES.c.channel == named("channel"), MESSAGES.c.at > named("since")
 )
-LAST_DIGEST = sa.select(
-    sa.func.max(OUTBOX.c.digested_at, type_=OUTBOX.c.at.type).label("at")
-).where(OUTBOX.c.channel == named("channel"), OUTBOX.c.digested_at.is_not(None))
-UNDIGESTED = sa.select(sa.func.count().label("n")).where(
-    OUTBOX.c.channel == named("channel"),
-    OUTBOX.c.done_at.is_(None),
-    OUTBOX.c.event == "parked",
-    OUTBOX.c.digested_at.is_(None),
+LAST_DIGEST = sa.select(CHANNELS.c.digested_at.label("at")).where(
+    CHANNELS.c.channel == named("channel")
 )
+UNTOLD = (
+    sa.select(OUTBOX.c.id, OUTBOX.c.approval_id)
+    .join(APPROVALS, APPROVALS.c.id == OUTBOX.c.approval_id)
+    .where(
+        OUTBOX.c.channel == named("channel"),
+        WAITING,
+        OUTBOX.c.event.in_(ANNOUNCED),
+        OUTBOX.c.digested_at.is_(None),
+        sa.text("approvals.status = 'pending'"),
+        ~sa.exists().where(
+            MESSAGES.c.approval_id == OUTBOX.c.approval_id,
+            MESSAGES.c.channel == OUTBOX.c.channel,
+        ),
+    )
+    .order_by(_AT, OUTBOX.c.id)
+    .limit(LIMIT)
+)
+"""Pending calls of which a channel was not told yet, not by a digest either."""
 KEPT = (
     sa.select(MESSAGES.c.receipt)
     .where(MESSAGES.c.approval_id == named("approval_id"), MESSAGES.c.channel == named("channel"))
@@ -70,24 +86,35 @@ KEPT = (
 )
 """Where a channel keeps messages about an approval."""
 CHANNEL_OF = sa.select(OUTBOX.c.channel).where(OUTBOX.c.id == named("id"))
-ADDRESS = sa.select(CLOSED.c.address).where(CLOSED.c.channel == named("channel"))
+ADDRESS = sa.select(CHANNELS.c.closed.label("address")).where(
+    CHANNELS.c.channel == named("channel")
+)
 _OTHER = OUTBOX.alias("other")
+_OLD = OUTBOX.c.at <= named("before")
+_LATE = sa.union_all(
+    sa.select(OUTBOX.c.approval_id, OUTBOX.c.channel).where(
+        WAITING, _OLD, OUTBOX.c.told_at.is_(None)
+    ),
+    sa.select(OUTBOX.c.approval_id, OUTBOX.c.channel).where(
+        GIVEN_UP, _OLD, OUTBOX.c.at > named("since")
+    ),
+).subquery("late")
 UNNOTICED = (
     sa.select(APPROVALS)
     .where(
         sa.text("status = 'pending'"),
         APPROVALS.c.unnoticed.is_(None),
         APPROVALS.c.id.in_(
-            sa.select(OUTBOX.c.approval_id).where(
-                sa.or_(
-                    OUTBOX.c.done_at.is_(None),
-                    sa.and_(OUTBOX.c.ended == Ending.GIVEN_UP, OUTBOX.c.at > named("since")),
-                ),
-                OUTBOX.c.at <= named("before"),
+            sa.select(_LATE.c.approval_id).where(
                 ~sa.exists().where(
-                    _OTHER.c.approval_id == OUTBOX.c.approval_id,
-                    sa.or_(_OTHER.c.ended == Ending.TOLD, _OTHER.c.digested_at.is_not(None)),
-                    sa.or_(_OTHER.c.channel != LOG, OUTBOX.c.channel == LOG),
+                    _OTHER.c.approval_id == _LATE.c.approval_id,
+                    sa.or_(
+                        _OTHER.c.told_at.is_not(None),
+                        _OTHER.c.digested_at.is_not(None),
+                        # told by an older version, which does not say when
+                        sa.and_(_OTHER.c.done_at.is_not(None), _OTHER.c.ended.is_(None)),
+                    ),
+                    sa.or_(_OTHER.c.channel != LOG, _LATE.c.channel == LOG),
                 ),
             )
         ),
@@ -97,6 +124,11 @@ UNNOTICED = (
 )
 """Pending, and no people were told by any channel that was to tell them since before then. What was
 given up is looked at for a day: longer than nearly every call may wait."""
+
+
+_NOT_TOLD = sa.union_all(
+    sa.select(OUTBOX.c.id).where(WAITING), sa.select(OUTBOX.c.id).where(GIVEN_UP)
+)
 
 
 def listed(filter_: DeliveryFilter) -> sa.Select[Any]:
@@ -109,9 +141,10 @@ def listed(filter_: DeliveryFilter) -> sa.Select[Any]:
     if filter_.waiting:
         query = query.where(WAITING)
     elif filter_.ended is not None:
-        query = query.where(OUTBOX.c.ended == filter_.ended)
+        given_up = filter_.ended is Ending.GIVEN_UP
+        query = query.where(GIVEN_UP if given_up else OUTBOX.c.ended == filter_.ended)
     elif filter_.approval_id is None:
-        query = query.where(sa.or_(WAITING, OUTBOX.c.ended == Ending.GIVEN_UP))
+        query = query.where(OUTBOX.c.id.in_(_NOT_TOLD))
     if filter_.after is not None:
         at, id_ = filter_.after
         query = query.where(sa.or_(at < _AT, sa.and_(_AT.op("=")(at), OUTBOX.c.id > id_)))
@@ -132,11 +165,12 @@ class OutboxReads:
         now = self._now()
         cards = await self._reader.rows(CARDS, {"channel": channel, "since": now - within})
         digests = await self._reader.rows(LAST_DIGEST, {"channel": channel})
-        at = digests[0]["at"]
+        at = digests[0]["at"] if digests else None
         return Pings(cards=cards[0]["n"], since_digest=None if at is None else now - at)
 
-    async def undigested(self, channel: str) -> int:
-        return int((await self._reader.rows(UNDIGESTED, {"channel": channel}))[0]["n"])
+    async def untold(self, channel: str, *, limit: int) -> Sequence[tuple[str, str]]:
+        found = await self._reader.rows(UNTOLD, {"channel": channel, "limit": limit})
+        return [(row["id"], row["approval_id"]) for row in found]
 
     async def messages(self, approval_id: str, channel: str) -> Sequence[Receipt]:
         found = await self._reader.rows(KEPT, {"approval_id": approval_id, "channel": channel})
@@ -151,4 +185,4 @@ class OutboxReads:
 
     async def closed(self, channel: str) -> str | None:
         found = await self._reader.rows(ADDRESS, {"channel": channel})
-        return str(found[0]["address"]) if found else None
+        return found[0]["address"] if found else None

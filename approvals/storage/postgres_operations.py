@@ -44,7 +44,7 @@ class Told:
     delivery_id: str
     error: str = ""
     wait: timedelta = timedelta(0)
-    unclear: bool = False
+    unclear: int = 0
     ended: Ending | None = None
     receipt: Receipt | None = None
 

@@ -35,15 +35,29 @@ where id in (
 returning *
 """
 _KEEP = "update outbox set body = coalesce(body, $2) where id = $1 returning body"
-_PUT_OFF = """
+_LOCKED = "select id from outbox where id = any($1) and done_at is null order by id for update"
+_PUT_OFF = f"""
 update outbox set due_at = clock_timestamp() + $2::interval, leased_until = null
-where id = any($1) and done_at is null
-"""
-_DIGESTED = """
+where id in ({_LOCKED})
+"""  # noqa: S608 (no values in it)
+_DIGESTED = f"""
+with channel as (
+  insert into channels (channel, digested_at) values ($3, clock_timestamp())
+  on conflict (channel) do update set digested_at = excluded.digested_at
+)
 update outbox set due_at = clock_timestamp() + $2::interval, leased_until = null,
   digested_at = clock_timestamp()
-where channel = $1 and done_at is null and event = 'parked' and digested_at is null
+where id in ({_LOCKED})
+"""  # noqa: S608 (no values in it)
+_TAKE = """
+insert into channels (channel, worker, worked_until)
+values ($1, $2, clock_timestamp() + $3::interval)
+on conflict (channel) do update set worker = excluded.worker, worked_until = excluded.worked_until
+where channels.worker = excluded.worker
+  or coalesce(channels.worked_until, '-infinity') <= clock_timestamp()
+returning true
 """
+_LET_GO = "update channels set worked_until = null where channel = $1 and worker = $2"
 _FORGET = "delete from messages where approval_id = $1 and receipt = $2"
 _ADOPT = """
 with kept as (
@@ -61,10 +75,10 @@ update outbox set due_at = clock_timestamp(), leased_until = null, done_at = nul
 where id = $1 returning *
 """
 _CLOSE = """
-insert into closed_channels (channel, address, at) values ($1, $2, clock_timestamp())
-on conflict (channel) do update set address = excluded.address, at = excluded.at
+insert into channels (channel, closed) values ($1, $2)
+on conflict (channel) do update set closed = excluded.closed
 """
-_OPEN = "delete from closed_channels where channel = $1"
+_OPEN = "update channels set closed = null where channel = $1"
 
 
 class PostgresOutbox(OutboxReads):
@@ -93,7 +107,7 @@ class PostgresOutbox(OutboxReads):
         await self._write(Told(delivery_id=delivery_id, receipt=receipt, ended=Ending.TOLD))
 
     async def failed(
-        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: bool = False
+        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: int = 0
     ) -> None:
         told = Told(
             delivery_id=delivery_id,
@@ -107,8 +121,16 @@ class PostgresOutbox(OutboxReads):
     async def put_off(self, delivery_ids: Collection[str], *, wait: timedelta) -> None:
         await self._run(lambda c: c.execute(_PUT_OFF, list(delivery_ids), wait))
 
-    async def digested(self, channel: str, *, wait: timedelta) -> None:
-        await self._run(lambda c: c.execute(_DIGESTED, channel, wait))
+    async def digested(
+        self, channel: str, delivery_ids: Collection[str], *, wait: timedelta
+    ) -> None:
+        await self._run(lambda c: c.execute(_DIGESTED, list(delivery_ids), wait, channel))
+
+    async def take(self, channel: str, *, worker: str, lease: timedelta) -> bool:
+        return bool(await self._run(lambda c: c.fetchval(_TAKE, channel, worker, lease)))
+
+    async def let_go(self, channel: str, *, worker: str) -> None:
+        await self._run(lambda c: c.execute(_LET_GO, channel, worker))
 
     async def forget(self, approval_id: str, receipt: Receipt) -> None:
         await self._run(lambda c: c.execute(_FORGET, approval_id, receipt))

@@ -148,13 +148,14 @@ _TOLD = """, told as (
       then coalesce(o.tried, '[]')::jsonb || jsonb_build_array(t.one)
       else jsonb_set(o.tried::jsonb, '{{-1}}', t.one) end::text,
     done_at = case when x.ended is not null then clock_timestamp() end,
-    ended = x.ended, unclear = nullif(coalesce(o.unclear, false) or x.unclear, false),
+    ended = x.ended, unclear = coalesce(o.unclear, 0) + x.unclear,
+    told_at = coalesce(o.told_at, case when x.ended = 'told' then clock_timestamp() end),
     due_at = case when x.ended is not null then o.due_at
       else clock_timestamp() + x.wait_us * interval '1 microsecond' end
   from json_to_recordset({p}::json) as x(
-    n int, id text, error text, wait_us bigint, unclear boolean, ended text
+    n int, id text, error text, wait_us bigint, unclear int, ended text
   ), lateral (select jsonb_build_object('at', clock_timestamp(), 'error', x.error) as one) as t
-  where o.id = x.id
+  where o.id = x.id and (o.done_at is null or x.ended = 'told')
 )"""
 _KEPT = """, kept as (
   insert into messages (approval_id, receipt, channel, at)

@@ -8,7 +8,7 @@ from approvals.ports.telling import Ending, Receipt
 from approvals.storage import mapping
 from approvals.storage.outbox_reads import OutboxReads
 from approvals.storage.sqlite_rows import insert, returned
-from approvals.storage.tables import ClosedChannelRow, OutboxRow, to_microseconds
+from approvals.storage.tables import OutboxRow, to_microseconds
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,19 +36,38 @@ tried = case when attempts < 20
   else json_replace(tried, '$[#-1]', json_object('at', :moment, 'error', :error)) end,
 attempts = attempts + 1, leased_until = null
 """
-_TOLD = f"update outbox set {_TRIED}, done_at = :now, ended = 'told', error = null where id = :id"  # noqa: S608
+_TOLD = f"""
+update outbox set {_TRIED}, done_at = :now, ended = 'told', error = null,
+  told_at = coalesce(told_at, :now)
+where id = :id
+"""  # noqa: S608 (no values in it)
 _FAILED = f"""
 update outbox set {_TRIED}, error = :error, due_at = :due, done_at = :done, ended = :ended,
-  unclear = case when :unclear then 1 else unclear end
-where id = :id
+  unclear = coalesce(unclear, 0) + :unclear
+where id = :id and done_at is null
 """  # noqa: S608 (no values in it)
 _PUT_OFF = """
 update outbox set due_at = :due, leased_until = null where id = :id and done_at is null
 """
 _DIGESTED = """
 update outbox set due_at = :due, leased_until = null, digested_at = :now
-where channel = :channel and done_at is null and event = 'parked' and digested_at is null
+where id = :id and done_at is null
 """
+_DIGEST_AT = """
+insert into channels (channel, digested_at) values (:channel, :now)
+on conflict (channel) do update set digested_at = excluded.digested_at
+"""
+_TAKE = """
+insert into channels (channel, worker, worked_until) values (:channel, :worker, :until)
+on conflict (channel) do update set worker = excluded.worker, worked_until = excluded.worked_until
+where channels.worker = excluded.worker or coalesce(channels.worked_until, 0) <= :now
+"""
+_LET_GO = "update channels set worked_until = null where channel = ? and worker = ?"
+_CLOSE = """
+insert into channels (channel, closed) values (?, ?)
+on conflict (channel) do update set closed = excluded.closed
+"""
+_OPEN = "update channels set closed = null where channel = ?"
 _KEEP_MESSAGE = (
     "insert or ignore into messages (approval_id, receipt, channel, at) values (?, ?, ?, ?)"
 )
@@ -103,7 +122,7 @@ class SqliteOutbox(OutboxReads):
         await self._write(delivery_id, work)
 
     async def failed(
-        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: bool = False
+        self, delivery_id: str, *, error: str, retry_in: timedelta | None, unclear: int = 0
     ) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
             given_up = retry_in is None
@@ -127,12 +146,36 @@ class SqliteOutbox(OutboxReads):
 
         await self._write("outbox", work)
 
-    async def digested(self, channel: str, *, wait: timedelta) -> None:
+    async def digested(
+        self, channel: str, delivery_ids: Collection[str], *, wait: timedelta
+    ) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
             at, due = to_microseconds(now), to_microseconds(now + wait)
-            connection.execute(_DIGESTED, {"channel": channel, "now": at, "due": due})
+            connection.executemany(
+                _DIGESTED, [{"id": one, "now": at, "due": due} for one in delivery_ids]
+            )
+            connection.execute(_DIGEST_AT, {"channel": channel, "now": at})
 
         await self._write("outbox", work)
+
+    async def take(self, channel: str, *, worker: str, lease: timedelta) -> bool:
+        def work(connection: sqlite3.Connection, now: datetime) -> bool:
+            named = {
+                "channel": channel,
+                "worker": worker,
+                "now": to_microseconds(now),
+                "until": to_microseconds(now + lease),
+            }
+            return connection.execute(_TAKE, named).rowcount == 1
+
+        return await self._write(channel, work)
+
+    async def let_go(self, channel: str, *, worker: str) -> None:
+        def work(connection: sqlite3.Connection, now: datetime) -> None:
+            del now
+            connection.execute(_LET_GO, (channel, worker))
+
+        await self._write(channel, work)
 
     async def forget(self, approval_id: str, receipt: Receipt) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
@@ -165,17 +208,15 @@ class SqliteOutbox(OutboxReads):
 
     async def close(self, channel: str, *, address: str) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
-            connection.execute("delete from closed_channels where channel = ?", (channel,))
-            insert(
-                connection, ClosedChannelRow, {"channel": channel, "address": address, "at": now}
-            )
+            del now
+            connection.execute(_CLOSE, (channel, address))
 
         await self._write(channel, work)
 
     async def open(self, channel: str) -> None:
         def work(connection: sqlite3.Connection, now: datetime) -> None:
             del now
-            connection.execute("delete from closed_channels where channel = ?", (channel,))
+            connection.execute(_OPEN, (channel,))
 
         await self._write(channel, work)
 

@@ -21,7 +21,7 @@ from approvals.storage import mapping
 from approvals.storage.queries import APPROVALS
 from approvals.storage.tables import (
     ApprovalRow,
-    ClosedChannelRow,
+    ChannelRow,
     CounterRow,
     DecisionRow,
     DefinitionRow,
@@ -55,7 +55,7 @@ def _columns(table: type[Any]) -> list[str]:
 
 _TABLES = (
     ApprovalRow,
-    ClosedChannelRow,
+    ChannelRow,
     CounterRow,
     DecisionRow,
     DefinitionRow,

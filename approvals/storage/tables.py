@@ -241,16 +241,14 @@ class OutboxRow(Table, table=True):
     """Something a channel has to be told; `version` orders the rows of one approval.
 
     `event` is the type of the event that made it and `at` its time (null in rows of older
-    versions); `tried` a JSON list of attempts, `body` the bytes that are sent each time.
+    versions); `tried` a JSON list of attempts, `body` the bytes that are sent each time, `unclear`
+    how many attempts may have told it without our learning of it, `told_at` when it was told first.
     """
 
     __tablename__ = "outbox"
     __table_args__ = (
         partial("ix_outbox_waiting_channel", "channel", "due_at", where="done_at is null"),
         partial("ix_outbox_given_up_at", "at", where="ended = 'given_up'"),
-        partial(
-            "ix_outbox_digested_channel", "channel", "digested_at", where="digested_at is not null"
-        ),
         sa.Index("ix_outbox_approval_id_channel", "approval_id", "channel"),
     )
 
@@ -268,7 +266,8 @@ class OutboxRow(Table, table=True):
     at: datetime | None = Field(default=None, sa_type=Moment)
     ended: str | None = None
     tried: str | None = None
-    unclear: bool | None = None
+    unclear: int | None = None
+    told_at: datetime | None = Field(default=None, sa_type=Moment)
     digested_at: datetime | None = Field(default=None, sa_type=Moment)
     body: str | None = None
 
@@ -285,14 +284,17 @@ class MessageRow(Table, table=True):
     at: datetime = Field(sa_type=Moment)
 
 
-class ClosedChannelRow(Table, table=True):
-    """A channel that wants to be told nothing more at this address."""
+class ChannelRow(Table, table=True):
+    """What all replicas know of a channel: an address at which it wants to be told nothing more
+    (`closed`), which process works it off for now, and when the last digest was."""
 
-    __tablename__ = "closed_channels"
+    __tablename__ = "channels"
 
     channel: str = Field(primary_key=True)
-    address: str
-    at: datetime = Field(sa_type=Moment)
+    closed: str | None = None
+    worker: str | None = None
+    worked_until: datetime | None = Field(default=None, sa_type=Moment)
+    digested_at: datetime | None = Field(default=None, sa_type=Moment)
 
 
 class CounterRow(Table, table=True):

@@ -11,6 +11,8 @@ from approvals.ports.telling import DeliveryFilter, Ending, Receipt
 from tests.contracts.suite import applied, approving, denying, now, parked
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from approvals.ports.telling import Delivery
     from tests.contracts.suite import Engine
 
@@ -61,15 +63,15 @@ class OutboxContract:
     async def test_a_failed_delivery_is_due_again_later(self, store: Engine) -> None:
         asked = await parked(store)
         [first] = await taken(store)
-        await store.outbox.failed(first.id, error="x", retry_in=NOW, unclear=True)
+        await store.outbox.failed(first.id, error="x", retry_in=NOW, unclear=1)
         [again] = await taken(store)
-        assert (again.id, again.attempts, again.unclear) == (first.id, 1, True)
+        assert (again.id, again.attempts, again.unclear) == (first.id, 1, 1)
         assert again.at == first.at == asked.created_at
         await store.outbox.failed(again.id, error="y", retry_in=HOUR)
         assert await taken(store) == []
         [kept] = await store.outbox.deliveries(DeliveryFilter(approval_id=asked.id))
         assert [attempt.error for attempt in kept.attempts] == ["x", "y"]
-        assert kept.delivery.unclear
+        assert kept.delivery.unclear == 1
         assert abs(kept.due_at - now() - HOUR) < timedelta(minutes=1)
         assert kept.ended is None
 
@@ -152,6 +154,7 @@ class OutboxContract:
         again = await store.outbox.redeliver(row.id)
         assert again is not None
         assert again.ended is None
+        assert await store.unnoticed(before=now() + HOUR, limit=9) == []  # it was told once
         assert [one.id for one in await taken(store)] == [row.id]
         assert await store.outbox.redeliver("nothing") is None
 
@@ -184,18 +187,60 @@ class OutboxContract:
             (asked[1].id, False, 0),
         }
 
-    async def test_a_digest_tells_of_all_that_the_channel_was_not_told(self, store: Engine) -> None:
+    async def test_a_digest_tells_of_pending_calls_that_the_channel_was_not_told(
+        self, store: Engine
+    ) -> None:
         told = await parked(store, channels=(TRADING, OPS))
         [row] = await taken(store, TRADING)
-        await store.outbox.told(row.id)
-        waiting = await parked(store, channels=(TRADING, OPS))
-        await applied(store, denying(told))
-        assert await store.outbox.undigested(TRADING) == 1
-        await store.outbox.digested(TRADING, wait=NOW)
-        assert await store.outbox.undigested(TRADING) == 0
-        assert await store.outbox.undigested(OPS) == 2
+        await store.outbox.told(row.id, receipt=Receipt("C1/1.1"))
+        over = await parked(store, channels=(TRADING,))
+        await applied(store, denying(over))
+        waiting = [await parked(store, channels=(TRADING, OPS)) for _ in range(3)]
+        await applied(store, approving(told))
+        untold = await store.outbox.untold(TRADING, limit=9)
+        assert [approval for _, approval in untold] == [one.id for one in waiting]
+        assert len(await store.outbox.untold(TRADING, limit=2)) == 2
+        ids = [id_ for id_, _ in untold[:2]]
+        await store.outbox.digested(TRADING, ids, wait=NOW)
+        assert await store.outbox.untold(TRADING, limit=9) == untold[2:]
+        assert len(await store.outbox.untold(OPS, limit=9)) == 3
         found = {one.approval_id: one.digested for one in await taken(store, TRADING)}
-        assert found == {told.id: False, waiting.id: True}
+        assert found == {
+            told.id: False,
+            over.id: False,
+            waiting[0].id: True,
+            waiting[1].id: True,
+            waiting[2].id: False,
+        }
+
+    async def test_one_process_works_a_channel_off_at_a_time(self, store: Engine) -> None:
+        def take(worker: str, lease: timedelta = HOUR) -> Awaitable[bool]:
+            return store.outbox.take(TRADING, worker=worker, lease=lease)
+
+        tries = await asyncio.gather(*(take(f"p{number}") for number in range(5)))
+        assert sorted(tries) == [False, False, False, False, True]
+        first = f"p{tries.index(True)}"
+        assert await take(first)
+        assert not await take("another")
+        await store.outbox.let_go(TRADING, worker="another")
+        assert not await take("another")
+        await store.outbox.let_go(TRADING, worker=first)
+        assert await take("another", NOW)
+        assert await take(first)  # the other's time is over
+        assert await store.outbox.closed(TRADING) is None
+
+    async def test_who_comes_late_does_not_undo_what_was_told(self, store: Engine) -> None:
+        """A's lease ran out, B told it, and now A fails."""
+        asked = await parked(store)
+        [row] = await taken(store, lease=NOW)
+        [again] = await taken(store)
+        await store.outbox.told(again.id)
+        await store.outbox.failed(row.id, error="late", retry_in=NOW, unclear=1)
+        await store.outbox.put_off([row.id], wait=NOW)
+        await store.outbox.digested("log", [row.id], wait=NOW)
+        assert await taken(store) == []
+        [kept] = await store.outbox.deliveries(DeliveryFilter(approval_id=asked.id))
+        assert (kept.ended, kept.delivery.digested) == (Ending.TOLD, False)
 
     async def test_pings_count_messages_and_know_the_last_digest(self, store: Engine) -> None:
         await parked(store, channels=(TRADING,))
@@ -203,9 +248,9 @@ class OutboxContract:
         minute = timedelta(minutes=1)
         none = await store.outbox.pings(TRADING, within=minute)
         assert (none.cards, none.since_digest) == (0, None)
-        [one, _] = await taken(store, TRADING)
+        one, other = await taken(store, TRADING)
         await store.outbox.told(one.id, receipt=Receipt("C1/1.1"))
-        await store.outbox.digested(TRADING, wait=HOUR)
+        await store.outbox.digested(TRADING, [other.id], wait=HOUR)
         some = await store.outbox.pings(TRADING, within=minute)
         assert some.cards == 1
         assert some.since_digest is not None
@@ -245,7 +290,7 @@ class OutboxContract:
         later = now() + timedelta(minutes=1)
         for _ in range(2):
             await parked(store, channels=(TRADING, OPS))
-        [one, _] = await taken(store, OPS)
+        one, other = await taken(store, OPS)
         await store.outbox.told(one.id)
-        await store.outbox.digested(OPS, wait=HOUR)
+        await store.outbox.digested(OPS, [other.id], wait=HOUR)
         assert await store.unnoticed(before=later, limit=9) == []

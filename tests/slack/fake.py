@@ -60,7 +60,7 @@ class Message:
 class FakeSlack:
     """Its methods, its messages, and its faults. `faults` are used up one per request of a method:
     a number is a status, a tuple a status and headers, `late` no answer, `lost` done and no answer,
-    `down` no connection that holds."""
+    `down` no connection that holds. Those of `*` are of every method."""
 
     def __init__(self, channels: tuple[str, ...] = ("trading", "ops")) -> None:
         self.channels = {name: f"C{number:06}" for number, name in enumerate(channels, start=1)}
@@ -72,6 +72,8 @@ class FakeSlack:
         self.calls: list[tuple[str, float]] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.port = 0
+        self.tickets: list[str] = []
+        self.refused_sockets = 0
         self.acknowledged: list[dict[str, Any]] = []
         self.url = ""
         self._ts = itertools.count(1)
@@ -129,7 +131,7 @@ class FakeSlack:
     async def _answer(self, request: Request) -> Response:
         method = request.path_params["method"]
         self.calls.append((method, time.monotonic()))
-        fault = next(self.faults.get(method, iter(())), None)
+        fault = next(self.faults.get(method, self.faults.get("*", iter(()))), None)
         if isinstance(fault, int):
             return JSONResponse({"ok": False, "error": "internal_error"}, status_code=fault)
         if isinstance(fault, tuple):
@@ -156,7 +158,8 @@ class FakeSlack:
             case "auth.test":
                 return {"team_id": TEAM, "user_id": "U0BOT"}
             case "apps.connections.open":
-                return {"url": f"ws://127.0.0.1:{self.port}/socket"}
+                ticket = f"secret-ticket-{next(self._trigger)}"
+                return {"url": f"ws://127.0.0.1:{self.port}/socket?ticket={ticket}"}
             case "chat.postMessage":
                 return self._post(said)
             case "chat.update":
@@ -208,7 +211,10 @@ class FakeSlack:
         finally:
             await runner.cleanup()
 
-    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        self.tickets.append(request.query["ticket"])
+        if len(self.tickets) <= self.refused_sockets:
+            return web.Response(status=503)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)

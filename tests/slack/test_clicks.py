@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from approvals.errors import Unavailable
 from tests.slack.desk import PEOPLE, TRADING, Desk, desk
 from tests.slack.fake import APP, TEAM, signed
 
@@ -62,7 +65,8 @@ async def test_nothing_but_slack_itself_is_listened_to(tmp_path: Path) -> None:
             signed({**click, "container": None}),
             signed({**click, "user": "U0BOB00"}),
             signed({**click, "user": {"id": None}}),
-            signed({**click, "team": None}),
+            signed({**click, "team": None, "user": {"id": "U0BOB00"}}),
+            signed({**click, "team": None, "user": {"id": "U0BOB00", "team_id": "T9"}}),
             signed({**click, "team": {"id": "T0OTHER"}}),
             signed({**click, "api_app_id": "A0OTHER"}),
             signed({**click, "type": "view_submission"}),
@@ -74,6 +78,7 @@ async def test_nothing_but_slack_itself_is_listened_to(tmp_path: Path) -> None:
             assert answer.status_code == 401, (content[:80], sent, answer.status_code)
             assert answer.text == "not signed by Slack for this app"
         assert (await d.w.status(approval["id"]))["decisions"] == []
+        assert await refusals(d) == [("person:bob", "another_workspace_or_app")] * 3
         large = await d.w.http.post(url, content=b"x" * (3 * 1024 * 1024), headers=headers)
         assert large.status_code == 413
         assert (await d.w.http.get(url)).status_code == 405
@@ -269,3 +274,38 @@ async def test_a_decision_that_could_not_be_written_is_said(tmp_path: Path) -> N
         assert (await d.w.status(approval["id"]))["decisions"] == []
         [(_, _, said)] = d.slack.ephemeral
         assert "The database does not answer." in said
+
+
+class Forgetful:
+    """The outbox, which cannot be asked for messages."""
+
+    def __init__(self, outbox: Any) -> None:
+        self._outbox = outbox
+
+    async def messages(self, approval_id: str, channel: str) -> list[str]:
+        raise Unavailable("The database does not answer.")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._outbox, name)
+
+
+async def test_what_was_decided_is_never_said_not_to_be(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        approval = await d.w.parked()
+        card = await d.slack.card()
+        clicks: Any = d.w.services.interactions._clicks  # type: ignore[union-attr]
+        clicks._use = replace(clicks._use, outbox=Forgetful(clicks._use.outbox))
+        assert (await d.press(card, "approve")).status_code == 200
+        assert (await d.w.status(approval["id"]))["status"] == "approved"
+        assert d.slack.ephemeral == []
+
+
+@pytest.mark.parametrize("action", ["deny", "details"])
+async def test_a_dialog_that_slack_does_not_open_is_said(tmp_path: Path, action: str) -> None:
+    async with desk(tmp_path) as d:
+        await d.w.parked()
+        card = await d.slack.card()
+        d.slack.fail("views.open", 500)
+        assert (await d.press(card, action)).status_code == 200
+        [(_, _, said)] = d.slack.ephemeral
+        assert said == "Slack did not open this. Press again, or use the page."

@@ -122,7 +122,7 @@ async def test_while_slack_says_nothing_at_all_no_card_is_posted_into_the_dark(
 async def test_slack_is_down_for_an_hour(tmp_path: Path) -> None:
     """An hour as four seconds: what ended meanwhile arrives without buttons."""
     slack = FakeSlack()
-    slack.always("chat.postMessage", "down")
+    slack.always("*", "down")
     async with desk(tmp_path, slack=slack, pace=FAST) as d:
         asked = [await d.w.parked({"what": f"x{n}"}) for n in range(5)]
         for approval in asked[:3]:
@@ -231,3 +231,80 @@ async def test_of_many_calls_at_once_people_are_told_in_one_digest_and_their_car
                     break
                 await asyncio.sleep(0.1)
         assert d.slack.refused == []
+
+
+async def test_what_was_given_twice_without_an_answer_is_not_given_a_third_time(
+    tmp_path: Path,
+) -> None:
+    slack = FakeSlack()
+    slack.always("chat.postMessage", "lost")
+    pace = replace(FAST, noticed_within=timedelta(seconds=1))
+    async with desk(tmp_path, slack=slack, pace=pace) as d:
+        approval = await d.w.parked()
+        async with asyncio.timeout(20):
+            while True:
+                path = "/v1/deliveries?status=given_up"
+                found = (await d.w.rest("GET", path, by="carol")).json()["deliveries"]
+                if found:
+                    break
+                await asyncio.sleep(0.05)
+        assert "so not once more" in found[0]["attempts"][-1]["error"]
+        assert len(slack.cards) == 2
+        async with asyncio.timeout(20):
+            while True:
+                events = await d.w.services.store.events(approval["id"])
+                if "nobody_notified" in [event.fact.type for event in events]:
+                    break
+                await asyncio.sleep(0.05)
+        slack.faults.clear()
+        for card in list(slack.cards):
+            await d.press(card, "approve", by="bob")
+        for card in list(slack.cards):
+            await slack.settled(card, "Approved by Bob")
+        assert len(slack.cards) == 2
+
+
+async def test_what_goes_to_more_people_is_paced_as_well(tmp_path: Path) -> None:
+    approval = {
+        "approvers": ["person:bob"],
+        "escalate": {"after": "1s", "approvers": ["person:carol"], "channels": ["slack:#ops"]},
+    }
+    async with desk(tmp_path, channels=("log",), approval=approval) as d:
+        for number in range(14):
+            await d.w.parked({"what": f"x{number}"})
+        await d.slack.card(11)
+        await d.w.services.deliveries.settled()
+        cards = [card for card in d.slack.cards if "sha " in card.shown]
+        digests = [card for card in d.slack.cards if "more calls wait" in card.shown]
+        assert (len(cards), len(digests)) == (10, 1)
+
+
+async def test_a_pause_is_kept_for_a_digest_too(tmp_path: Path) -> None:
+    slack = FakeSlack()
+    async with desk(tmp_path, slack=slack, pace=FAST) as d:
+        for number in range(10):
+            await d.w.parked({"what": f"x{number}"})
+        await slack.card(10)
+        slack.fail("chat.postMessage", (429, {"Retry-After": "3"}))
+        began = time.monotonic()
+        late = await d.w.parked({"what": "late"})
+        await slack.card(11)
+        assert time.monotonic() - began > 2.5
+        [(_, tried)] = await attempts(d, late)
+        assert tried[0] == "the digest: Slack asks for a pause"
+
+
+async def test_two_replicas_keep_one_pace(tmp_path: Path, replicas: None) -> None:
+    async with desk(tmp_path) as d:
+        await asyncio.gather(*(d.w.parked({"what": f"x{n}"}) for n in range(30)))
+        await d.slack.card(11)
+        async with asyncio.timeout(20):
+            while True:
+                waiting = await d.w.rest("GET", "/v1/deliveries?status=waiting", by="carol")
+                if all(one["digested"] for one in waiting.json()["deliveries"]):
+                    break
+                await asyncio.sleep(0.05)
+        cards = [card for card in d.slack.cards if "sha " in card.shown]
+        digests = [card for card in d.slack.cards if "more calls wait" in card.shown]
+        assert len(cards) == 10
+        assert len(digests) == 1

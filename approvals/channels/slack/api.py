@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from approvals.channels.retrying import retry_after
-from approvals.ports.telling import NotTold
+from approvals.ports.telling import LATE, LOST, NotTold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,11 +54,13 @@ class SlackApi:
         self._clock = clock
         self._client = web_client(settings, settings.bot_token)
         self._team: str | None = None
+        self._asking = asyncio.Lock()
 
     async def team(self) -> str:
         """The workspace that the token is of, as `auth.test` says. Raises NotTold."""
-        if self._team is None:
-            self._team = str((await self.call("auth.test")).get("team_id", ""))
+        async with self._asking:
+            if self._team is None:
+                self._team = str((await self.call("auth.test")).get("team_id", ""))
         return self._team
 
     async def call(self, method: str, **values: Json) -> Mapping[str, object]:
@@ -67,9 +70,11 @@ class SlackApi:
         except SlackApiError as error:
             raise self._refusal(method, error) from error
         except _UNREACHED as error:
-            raise NotTold("Slack cannot be reached", unclear=False) from error
-        except (TimeoutError, aiohttp.ClientError, SlackClientError, OSError, ValueError) as error:
-            raise NotTold(f"Slack gave no answer ({type(error).__name__})", unclear=True) from error
+            raise NotTold("Slack cannot be reached", answered=False) from error
+        except TimeoutError as error:
+            raise NotTold("Slack gave no answer in time", unclear=LATE) from error
+        except (aiohttp.ClientError, SlackClientError, OSError, ValueError) as error:
+            raise NotTold(f"Slack gave no answer ({type(error).__name__})", unclear=LOST) from error
         data = response.data
         return data if isinstance(data, dict) else {}
 
@@ -83,8 +88,10 @@ class SlackApi:
             return NotTold("Slack asks for a pause", retry_after=pause)
         data = getattr(response, "data", None)
         word = data.get("error") if isinstance(data, dict) else None
-        if status >= SERVER_ERROR or not isinstance(word, str):
-            return NotTold(f"Slack answered {status or 'what is no JSON'}", unclear=True)
+        if status >= SERVER_ERROR:
+            return NotTold(f"Slack answered {status}", answered=False)
+        if not isinstance(word, str):
+            return NotTold("Slack answered what is no JSON", unclear=LOST)
         shown = word if word.isascii() and word.isprintable() else "an error"
         gone = method == "chat.update" and word in GONE
         return Refused(f"Slack refused: {shown[:80]}", gone=gone, word=word)

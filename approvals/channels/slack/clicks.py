@@ -15,7 +15,7 @@ from approvals.domain.card import span
 from approvals.domain.directory import Assurance, title
 from approvals.domain.rights import why_not
 from approvals.domain.states import Answer
-from approvals.errors import AlreadyDecided, ApprovalsError, AssuranceTooLow
+from approvals.errors import AlreadyDecided, ApprovalsError, AssuranceTooLow, Undetermined
 from approvals.ports.telling import NotTold
 from approvals.service.approvals import Answering
 from approvals.service.identity import PersonPrincipal
@@ -38,6 +38,7 @@ CHANNEL = "slack"
 """As a decision names it."""
 ACKNOWLEDGE = 2.0
 """Seconds after which a click is acknowledged, done or not: Slack waits for three."""
+UNKNOWN = "It is not known whether this was recorded. Look at the card, or at the page of the call."
 
 
 class NotOurs(Exception):
@@ -74,14 +75,17 @@ class Clicks:
         interaction = read(payload)
         if interaction is None:
             return
-        async with asyncio.timeout(ACKNOWLEDGE):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ACKNOWLEDGE
+        async with asyncio.timeout_at(until):
             team = await self._api.team()
         if (interaction.team, interaction.app) != (team, self._app):
+            await self._note(interaction, "another_workspace_or_app")
             raise NotOurs
         task = asyncio.create_task(self._do(interaction, over))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        await asyncio.wait([task], timeout=ACKNOWLEDGE)
+        await asyncio.wait([task], timeout=max(0.0, until - loop.time()))
 
     async def stop(self) -> None:
         """Let what was clicked be done."""
@@ -90,28 +94,28 @@ class Clicks:
 
     async def _do(self, interaction: Interaction, over: str) -> None:
         try:
-            match interaction.action:
-                case _ if interaction.action == TRY:
-                    await self._tried(interaction, over)
-                case _ if interaction.action in {APPROVE, DENY, DETAILS, DENIAL}:
-                    await self._decided(interaction)
+            if interaction.action == TRY:
+                await self._tried(interaction, over)
+            elif interaction.action in {APPROVE, DENY, DETAILS, DENIAL}:
+                await self._answered(interaction)
         except NotTold as error:
             logger.warning("Slack could not be told of a click: %s", error.why)
+            await self._say(interaction, "Slack did not open this. Press again, or use the page.")
         except Exception:
             logger.exception("a click in Slack could not be taken")
-            await self._say(interaction, "This could not be recorded, so nothing was decided.")
+            await self._say(interaction, UNKNOWN)
 
-    async def _decided(self, interaction: Interaction) -> None:
-        approval_id, _ = interaction.about
-        try:
-            person = await self._person(interaction)
-            if person is not None:
-                await self._act(interaction, person)
-        except ApprovalsError as error:
-            await self._note(interaction, error.code)
-            await self._say(interaction, await self._sentence(error, approval_id))
-        finally:
-            await self._adopt(interaction)
+    async def _answered(self, interaction: Interaction) -> None:
+        person = self._use.rules.current.directory.by_slack(interaction.member)
+        if person is None:
+            await self._stranger(interaction)
+        else:
+            try:
+                await self._act(interaction, _principal(person))
+            except ApprovalsError as error:
+                await self._say(interaction, await self._sentence(error, interaction))
+                await self._note(interaction, error.code)
+        await self._adopt(interaction)
 
     async def _act(self, interaction: Interaction, by: PersonPrincipal) -> None:
         approval_id, digest = interaction.about
@@ -159,31 +163,36 @@ class Clicks:
         approval = await self._use.approvals.get(by, approval_id)
         return draw(approval, self._use.rules.current, now=self._use.clock.now())
 
-    async def _person(self, interaction: Interaction) -> PersonPrincipal | None:
-        """Who clicked, as the file says now; a stranger is told so."""
-        known = self._use.rules.current.directory.by_slack(interaction.member)
-        if known is not None:
-            return _principal(known)
+    async def _stranger(self, interaction: Interaction) -> None:
         await self._note(interaction, "unknown_member")
         await self._say(
             interaction,
             "You are not among the people who may decide on this call. An admin adds your Slack "
             f"member id {interaction.member} to `people` of approvals.yaml.",
         )
-        return None
 
     async def _note(self, interaction: Interaction, why: str) -> None:
         approval_id, _ = interaction.about
         known = self._use.rules.current.directory.by_slack(interaction.member)
         actor = f"person:{known.name}" if known else f"slack:{interaction.member[:30]}"
-        await self._use.journal.note(
-            "click_refused",
-            actor,
-            {"approval": approval_id[:100], "action": interaction.action, "why": why},
-        )
+        detail: dict[str, Json] = {
+            "approval": approval_id[:100],
+            "action": interaction.action[:100],
+            "why": why,
+        }
+        try:
+            await self._use.journal.note("click_refused", actor, detail)
+        except ApprovalsError:
+            logger.exception("a refused click could not be recorded: %s by %s", why, actor)
 
     async def _adopt(self, interaction: Interaction) -> None:
         """A message that we did not know of is kept, so that it too shows how the call ends."""
+        try:
+            await self._keep_message(interaction)
+        except ApprovalsError:
+            logger.exception("the message of a click could not be kept")
+
+    async def _keep_message(self, interaction: Interaction) -> None:
         approval_id, _ = interaction.about
         approval = await self._use.store.approval(approval_id)
         place = interaction.place
@@ -196,10 +205,15 @@ class Clicks:
             if place.receipt not in known:
                 await self._use.outbox.adopt(approval_id, channel, place.receipt)
 
-    async def _sentence(self, error: ApprovalsError, approval_id: str) -> str:
+    async def _sentence(self, error: ApprovalsError, interaction: Interaction) -> str:
         """Losing a race is news: who was faster, and by how much."""
+        if isinstance(error, Undetermined):
+            return UNKNOWN
+        if not isinstance(error, AlreadyDecided):
+            return str(error)
+        approval_id, _ = interaction.about
         approval = await self._use.store.approval(approval_id)
-        if not isinstance(error, AlreadyDecided) or approval is None or not approval.decisions:
+        if approval is None or not approval.decisions:
             return str(error)
         last = approval.decisions[-1]
         did = "approved" if last.answer is Answer.APPROVE else "denied"

@@ -85,7 +85,7 @@ def _click(payload: Json) -> Interaction:
         value=_optional(action[0], "value"),
         place=_place(payload),
         trigger=_optional(payload, "trigger_id"),
-        team=_text(_member(payload, "team"), "id"),
+        team=_team(payload),
         app=_text(payload, "api_app_id"),
         member=_text(_member(payload, "user"), "id"),
     )
@@ -103,11 +103,17 @@ def _submission(payload: Json) -> Interaction:
             ts=_text(carried, "ts"),
         ),
         trigger="",
-        team=_text(_member(payload, "team"), "id"),
+        team=_team(payload),
         app=_text(payload, "api_app_id"),
         member=_text(_member(payload, "user"), "id"),
         reason=_reason(_member(_member(view, "state"), "values")),
     )
+
+
+def _team(payload: Json) -> str:
+    """The workspace; where the app is installed for a whole organisation, the person's."""
+    team = _member(payload, "team")
+    return _text(_member(payload, "user"), "team_id") if team is None else _text(team, "id")
 
 
 def _place(payload: Json) -> Place | None:

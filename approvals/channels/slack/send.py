@@ -13,7 +13,7 @@ from approvals.channels.slack.blocks import (
     reply_blocks,
     sample,
 )
-from approvals.ports.telling import NotTold, Receipt
+from approvals.ports.telling import LOST, NotTold, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class SlackChannel:
             answer = await self._api.call("chat.postMessage", channel=plain, **values)
         channel, ts = answer.get("channel"), answer.get("ts")
         if not isinstance(channel, str) or not isinstance(ts, str):
-            raise NotTold("Slack did not say where it keeps the message", unclear=True)
+            raise NotTold("Slack did not say where it keeps the message", unclear=LOST)
         return receipt(channel, ts)
 
     async def update(self, receipt: Receipt, notice: Notice) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.response import SocketModeResponse
 
@@ -25,6 +26,30 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class _Handshakes:
+    """The library's HTTP session. A ticket that did not open a connection is not used again, and
+    stands in no log: it lets whoever has it take clicks."""
+
+    def __init__(self, session: aiohttp.ClientSession, client: SocketModeClient) -> None:
+        self._session = session
+        self._client = client
+
+    @property
+    def closed(self) -> bool:
+        return self._session.closed
+
+    async def ws_connect(self, url: str, **how: Any) -> aiohttp.ClientWebSocketResponse:  # noqa: ANN401 (the library's)
+        try:
+            opened: aiohttp.ClientWebSocketResponse = await self._session.ws_connect(url, **how)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._client.wss_uri = None
+            raise ConnectionError(f"Slack did not open it: {type(error).__name__}") from None
+        return opened
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
 class SocketMode:
     """Keeps one connection to Slack; of several replicas Slack picks one for each click."""
 
@@ -35,6 +60,9 @@ class SocketMode:
             app_token=app_token, web_client=web_client(settings, app_token), logger=log
         )
         self._client.proxy = None
+        self._client.aiohttp_client_session = _Handshakes(  # type: ignore[assignment]
+            self._client.aiohttp_client_session, self._client
+        )
         self._client.socket_mode_request_listeners.append(self._take)
         self._connecting = asyncio.create_task(self._client.connect())  # type: ignore[no-untyped-call]
 
