@@ -11,6 +11,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from approvals.domain.rulebook import LOG
 from approvals.ports.telling import Letters, NotTold, Paced
 from approvals.service.telling import Teller, is_old_news
 
@@ -33,8 +34,9 @@ PINGS = 10
 LISTED = 10
 MOST_COUNTED = 1000
 ANNOUNCED = frozenset({"parked", "escalated"})
-BETWEEN_LOOKS = 0.05
-BETWEEN_BATCHES = 0.1
+BETWEEN_LOOKS = 0.1
+BETWEEN_LETTERS = 0.1
+BETWEEN_BATCHES = 0.2
 """Seconds."""
 
 
@@ -75,20 +77,21 @@ class Deliveries:
         )
 
     async def run(self) -> None:
-        """Tell what happens here as soon as it has happened; the job finds what is left."""
+        """Tell people what happens here as soon as it has happened; the job finds what is left, and
+        what only the log is told."""
         while True:
             await self._woken.wait()
             self._woken.clear()
             try:
-                await self.deliver_due()
+                await self.deliver_due(but=LOG)
             except Exception:
                 logger.exception("what is due could not be looked for; it is tried again")
             await asyncio.sleep(BETWEEN_LOOKS)
 
-    async def deliver_due(self) -> None:
+    async def deliver_due(self, *, but: str | None = None) -> None:
         """Begin to tell everything that is due, and wait for nothing of it."""
         for name in await self._outbox.due():
-            if name not in self._working and self._goes_on(name):
+            if name != but and name not in self._working and self._goes_on(name):
                 self._working[name] = asyncio.create_task(self._work_off(name))
 
     async def settled(self) -> None:
@@ -135,7 +138,7 @@ class Deliveries:
                     sending.add_done_callback(on_their_way.discard)
                 if not on_their_way:
                     return
-                pause = BETWEEN_BATCHES if due else 2 * BETWEEN_BATCHES
+                pause = BETWEEN_LETTERS if due else 2 * BETWEEN_LETTERS
                 await asyncio.wait(on_their_way, timeout=pause)
             await asyncio.gather(*on_their_way)
         except asyncio.CancelledError:

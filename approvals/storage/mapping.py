@@ -171,6 +171,7 @@ def seal_of(row: Row) -> Seal:
 def outbox_row(
     approval: Approval, channel: str, kind: NoticeKind, *, event: Event
 ) -> dict[str, object]:
+    """What a new row says; the rest of its columns are null until it is told."""
     return {
         "id": f"{event.fact.id}:{channel}",
         "approval_id": approval.id,
@@ -178,14 +179,24 @@ def outbox_row(
         "version": approval.version,
         "kind": kind,
         "due_at": event.fact.at,
-        "leased_until": None,
         "attempts": 0,
-        "done_at": None,
-        "error": None,
         "event": event.fact.type,
         "at": event.fact.at,
-        **_UNTRIED,
     }
+
+
+NEW_OUTBOX = (
+    "id",
+    "approval_id",
+    "channel",
+    "version",
+    "kind",
+    "due_at",
+    "attempts",
+    "event",
+    "at",
+)
+"""The columns of `outbox_row`: this is written with every step of every call."""
 
 
 def adopted_id(channel: str, receipt: Receipt) -> str:
@@ -203,19 +214,10 @@ def adopted_row(
         "version": version,
         "kind": NoticeKind.REQUESTED,
         "due_at": at,
-        "leased_until": None,
         "attempts": 0,
-        "done_at": None,
-        "error": None,
         "event": "adopted",
         "at": at,
-        **_UNTRIED,
     }
-
-
-_UNTRIED: dict[str, object] = dict.fromkeys(
-    ("ended", "tried", "unclear", "told_at", "digested_at", "body")
-)
 
 
 def reservation_row(holder: str, charge: Charge) -> dict[str, object]:

@@ -60,6 +60,7 @@ def _types(table: type[Any]) -> dict[str, str]:
 
 _TABLES = (ApprovalRow, DecisionRow, EventRow, OutboxRow, ReservationRow, ResultRow)
 _TYPES = {table: _types(table) for table in _TABLES}
+_NEW_OUTBOX = {name: _TYPES[OutboxRow][name] for name in mapping.NEW_OUTBOX}
 _CHANGING = [name for name in _TYPES[ApprovalRow] if name in mapping.CHANGING_COLUMNS]
 
 _JUDGED = """
@@ -270,7 +271,7 @@ def _part(part: str, place: str) -> str:
 
 
 def _insert(template: str, table: type[Any], place: str, *, on_conflict: str = "") -> str:
-    types = _TYPES[table]
+    types = _NEW_OUTBOX if table is OutboxRow else _TYPES[table]
     return template.format(
         table=table.__tablename__,
         names=", ".join(types),

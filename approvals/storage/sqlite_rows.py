@@ -76,7 +76,7 @@ COLUMNS = {table: _columns(table) for table in _TABLES}
 INSERT = {
     table: f"insert into {table.__tablename__} ({', '.join(names)}) "  # noqa: S608
     f"values ({', '.join(':' + name for name in names)})"
-    for table, names in COLUMNS.items()
+    for table, names in {**COLUMNS, OutboxRow: mapping.NEW_OUTBOX}.items()
 }
 
 

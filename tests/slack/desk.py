@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import httpx2
 
 from approvals.demo.stage import served
 from tests.e2e.world import World, world
@@ -13,8 +16,6 @@ from tests.slack.fake import APP, APP_TOKEN, BOT, MEMBERS, SECRET, FakeSlack, pr
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import httpx2
 
     from tests.slack.fake import Message
 
@@ -33,13 +34,25 @@ class Desk:
 
     w: World
     slack: FakeSlack
+    socket: bool = False
 
     async def press(self, card: Message, action: str, *, by: str = "bob") -> httpx2.Response:
         """Press a button of the card as it is shown now."""
         return await self.send(self.slack.click(card, action, by=by))
 
     async def send(self, payload: dict[str, Any] | bytes, **how: Any) -> httpx2.Response:
+        """Returns once it is acknowledged."""
+        if self.socket and isinstance(payload, dict):
+            return await self._over_socket(payload)
         return await press(self.w.http, self.w.people_url, payload, **how)
+
+    async def _over_socket(self, payload: dict[str, Any]) -> httpx2.Response:
+        before = len(self.slack.acknowledged)
+        await self.slack.over_socket(payload)
+        async with asyncio.timeout(10):
+            while len(self.slack.acknowledged) == before:
+                await asyncio.sleep(0.01)
+        return httpx2.Response(200)
 
 
 @asynccontextmanager
@@ -72,4 +85,4 @@ async def desk(
             environment=environment,
             **how,
         ) as w:
-            yield Desk(w, slack)
+            yield Desk(w, slack, socket)

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_held_call_is_approved_with_the_button_and_runs_once(
-    tmp_path: Path, deployment: str
+    tmp_path: Path, socket: bool
 ) -> None:
-    async with desk(tmp_path) as d, d.w.agent() as agent:
+    async with desk(tmp_path, socket=socket) as d, d.w.agent() as agent:
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x", "n": 12345}))
         card = await d.slack.card()
         assert list(card.buttons) == ["approve", "deny", "details"]
@@ -37,8 +37,8 @@ async def test_a_held_call_is_approved_with_the_button_and_runs_once(
     assert len(d.w.upstream.seen) == 1
 
 
-async def test_a_denial_gets_its_reason_in_a_dialog(tmp_path: Path, deployment: str) -> None:
-    async with desk(tmp_path) as d, d.w.agent() as agent:
+async def test_a_denial_gets_its_reason_in_a_dialog(tmp_path: Path, socket: bool) -> None:
+    async with desk(tmp_path, socket=socket) as d, d.w.agent() as agent:
         calling = asyncio.create_task(agent.call_tool("act", {"what": "x"}))
         card = await d.slack.card()
         await d.press(card, "deny")
@@ -52,8 +52,8 @@ async def test_a_denial_gets_its_reason_in_a_dialog(tmp_path: Path, deployment: 
     assert d.w.upstream.seen == []
 
 
-async def test_a_call_nobody_answered_is_shown_as_denied(tmp_path: Path, deployment: str) -> None:
-    async with desk(tmp_path, approval={"timeout": "2s"}) as d:
+async def test_a_call_nobody_answered_is_shown_as_denied(tmp_path: Path, socket: bool) -> None:
+    async with desk(tmp_path, socket=socket, approval={"timeout": "2s"}) as d:
         await d.w.parked()
         card = await d.slack.card()
         await d.slack.settled(card, "Expired")
@@ -61,9 +61,9 @@ async def test_a_call_nobody_answered_is_shown_as_denied(tmp_path: Path, deploym
 
 
 async def test_a_withdrawn_call_and_one_decided_elsewhere_are_shown(
-    tmp_path: Path, deployment: str
+    tmp_path: Path, socket: bool
 ) -> None:
-    async with desk(tmp_path) as d:
+    async with desk(tmp_path, socket=socket) as d:
         first = await d.w.parked({"what": "a"})
         card = await d.slack.card()
         await d.w.rest("POST", f"/v1/approvals/{first['id']}/cancel", by="carol", json_body={})
@@ -80,8 +80,8 @@ async def test_a_withdrawn_call_and_one_decided_elsewhere_are_shown(
         assert said.endswith("before you.")
 
 
-async def test_two_people_are_needed_and_each_is_shown(tmp_path: Path, deployment: str) -> None:
-    async with desk(tmp_path, approval={"required": 2}) as d:
+async def test_two_people_are_needed_and_each_is_shown(tmp_path: Path, socket: bool) -> None:
+    async with desk(tmp_path, socket=socket, approval={"required": 2}) as d:
         approval = await d.w.parked()
         card = await d.slack.card()
         confirm = card.buttons["approve"]["confirm"]["text"]["text"]
