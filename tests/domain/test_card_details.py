@@ -132,3 +132,16 @@ def test_revealed_values_are_shown_whole_and_the_card_is_complete() -> None:
     assert shown.complete
     assert not any("hidden" in note for note in shown.notes)
     assert not card(asked, directory=PEOPLE, now=NOON).complete
+
+
+def test_what_the_agent_says_of_a_call_is_not_shown_while_a_value_is_hidden() -> None:
+    """Its words may repeat the value."""
+    asked = approval(call=call({"password": "hunter2"}, justification="It is hunter2."))
+    hidden = replace(asked, hidden=("/password",))
+    shown = card(hidden, directory=PEOPLE, now=NOON)
+    assert "The agent says why in words that may repeat what is hidden; not shown here." in (
+        shown.notes
+    )
+    assert "hunter2" not in str(shown)
+    revealed = card(hidden, directory=PEOPLE, now=NOON, revealed=True)
+    assert 'The agent says (its own words): "It is hunter2."' in revealed.notes
