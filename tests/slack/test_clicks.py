@@ -78,7 +78,7 @@ async def test_nothing_but_slack_itself_is_listened_to(tmp_path: Path) -> None:
             assert answer.status_code == 401, (content[:80], sent, answer.status_code)
             assert answer.text == "not signed by Slack for this app"
         assert (await d.w.status(approval["id"]))["decisions"] == []
-        assert await refusals(d) == [("person:bob", "another_workspace_or_app")] * 3
+        assert await refusals(d) == [("slack:U0BOB00", "another_workspace_or_app")] * 3
         large = await d.w.http.post(url, content=b"x" * (3 * 1024 * 1024), headers=headers)
         assert large.status_code == 413
         assert (await d.w.http.get(url)).status_code == 405

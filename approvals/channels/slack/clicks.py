@@ -80,7 +80,7 @@ class Clicks:
         async with asyncio.timeout_at(until):
             team = await self._api.team()
         if (interaction.team, interaction.app) != (team, self._app):
-            await self._note(interaction, "another_workspace_or_app")
+            await self._note(interaction, "another_workspace_or_app", of_ours=False)
             raise NotOurs
         task = asyncio.create_task(self._do(interaction, over))
         self._running.add(task)
@@ -171,9 +171,10 @@ class Clicks:
             f"member id {interaction.member} to `people` of approvals.yaml.",
         )
 
-    async def _note(self, interaction: Interaction, why: str) -> None:
+    async def _note(self, interaction: Interaction, why: str, *, of_ours: bool = True) -> None:
+        """`of_ours`: the member id is one of our workspace, so that it may name a person."""
         approval_id, _ = interaction.about
-        known = self._use.rules.current.directory.by_slack(interaction.member)
+        known = self._use.rules.current.directory.by_slack(interaction.member) if of_ours else None
         actor = f"person:{known.name}" if known else f"slack:{interaction.member[:30]}"
         detail: dict[str, Json] = {
             "approval": approval_id[:100],
