@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from approvals.api import bodies
-from approvals.api.cursors import cursor, limit, place
+from approvals.api.cursors import check_known, cursor, limit, place
 from approvals.api.resources import refusal_resource, viewed
 from approvals.api.routes import Operation, agent, answer, principal
 from approvals.domain.call import Call, Executor, canonical_arguments, read_definition
@@ -241,9 +241,7 @@ def _wait(request: Request) -> timedelta:
 
 def _filter(request: Request) -> ListFilter:
     query = request.query_params
-    unknown = set(query) - _FILTERS
-    if unknown:
-        raise InvalidFilter(f"Known filters are {', '.join(sorted(_FILTERS))}.")
+    check_known(query, sorted(_FILTERS))
     return ListFilter(
         statuses=frozenset(_status(text) for text in query.getlist("status")),
         agent=query.get("agent"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import StreamingResponse
 
-from approvals.api.cursors import cursor, limit, place
+from approvals.api.cursors import check_known, cursor, limit, place
 from approvals.api.resources import event_resource, finding_resource, seal_resource
 from approvals.api.routes import Operation, answer, principal
 from approvals.domain.summary import json_shown
@@ -16,7 +16,7 @@ from approvals.ports import EventFilter
 from approvals.wire import services
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -49,14 +49,14 @@ async def verify(request: Request) -> Response:
     Takes long on a large database. 200 also when something is found.
     """
     by = await principal(request)
-    _known(request, ())
+    check_known(request.query_params, ())
     return answer(verified_resource(await services(request).audit.verified(by)))
 
 
 async def export(request: Request) -> Response:
     """Every event of a time, oldest first, one JSON object a line."""
     by = await principal(request)
-    _known(request, _TIMES)
+    check_known(request.query_params, _TIMES)
     since, until = _time(request, "from"), _time(request, "to")
     pages = await services(request).audit.export(by, since=since, until=until)
     headers = {"cache-control": "no-store"}
@@ -84,7 +84,7 @@ async def _lines(pages: AsyncIterator[Sequence[StoredEvent]]) -> AsyncIterator[s
 
 def _filter(request: Request) -> EventFilter:
     query = request.query_params
-    _known(request, _FILTERS)
+    check_known(request.query_params, _FILTERS)
     return EventFilter(
         stream=query.get("stream"),
         type=query.get("type"),
@@ -95,11 +95,6 @@ def _filter(request: Request) -> EventFilter:
         limit=limit(query.get("limit", "50")),
         after=place(query.get("cursor")),
     )
-
-
-def _known(request: Request, names: Collection[str]) -> None:
-    if set(request.query_params) - set(names):
-        raise InvalidFilter(f"Known filters are {', '.join(names) or 'none'}.")
 
 
 def _time(request: Request, name: str) -> datetime | None:

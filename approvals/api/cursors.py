@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from approvals.errors import InvalidFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 MAX_PAGE = 200
 
@@ -31,6 +35,12 @@ def place(cursor_: str | None) -> tuple[datetime, str] | None:
         return moment.astimezone(UTC), id_
     except (UnicodeError, binascii.Error, ValueError, OverflowError):
         raise InvalidFilter("`cursor` is not one that a list gave.") from None
+
+
+def check_known(asked: Iterable[str], names: Collection[str]) -> None:
+    """Raises InvalidFilter for a filter that a list does not have."""
+    if set(asked) - set(names):
+        raise InvalidFilter(f"Known filters are {', '.join(names) or 'none'}.")
 
 
 def limit(text: str) -> int:

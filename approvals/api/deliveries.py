@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from approvals.api import bodies
-from approvals.api.cursors import cursor, limit, place
+from approvals.api.cursors import check_known, cursor, limit, place
 from approvals.api.routes import Operation, answer, person
 from approvals.errors import InvalidFilter
 from approvals.ports.telling import DeliveryFilter, Ending
@@ -76,8 +76,7 @@ def delivery_resource(record: DeliveryRecord) -> dict[str, object]:
 
 def _filter(request: Request) -> DeliveryFilter:
     query = request.query_params
-    if set(query) - set(_FILTERS):
-        raise InvalidFilter(f"Known filters are {', '.join(_FILTERS)}.")
+    check_known(query, _FILTERS)
     status = query.get("status")
     if status not in {None, WAITING, *Ending}:
         raise InvalidFilter(f"`status` is one of {', '.join((WAITING, *Ending))}.")

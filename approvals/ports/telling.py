@@ -21,6 +21,8 @@ Receipt = NewType("Receipt", str)
 """Where a channel keeps a message, in the channel's own words."""
 
 
+ANNOUNCED = ("parked", "escalated")
+"""Events of which a channel is told by a message of its own, where it has none about the call."""
 LATE, LOST = 1, 10
 """How likely a channel has what it did not answer to: it was slow, or the connection broke off."""
 
@@ -267,7 +269,7 @@ class Paced(Channel, Protocol):
         """Raises NotTold when the channel does not answer; tells nobody anything."""
         ...
 
-    async def digest(self, notices: Sequence[Notice], *, more: int) -> None:
+    async def digest(self, waiting: Sequence[Drawn], *, more: int) -> None:
         """Tell in one message that these wait, and `more` besides."""
         ...
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from approvals.domain.rulebook import LOG
-from approvals.ports.telling import Letters, NotTold, Paced
+from approvals.ports.telling import ANNOUNCED, Letters, NotTold, Paced
 from approvals.service.telling import Teller, is_old_news
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ PINGS = 10
 """Messages with a sound that a channel gets in a minute (SECURITY.md, 24)."""
 LISTED = 10
 MOST_COUNTED = 1000
-ANNOUNCED = frozenset({"parked", "escalated"})
 BETWEEN_LOOKS = 0.1
 BETWEEN_LETTERS = 0.1
 BETWEEN_BATCHES = 0.2
@@ -223,14 +222,14 @@ class Deliveries:
         waiting = [(id_, approval_id) for id_, approval_id in waiting if id_ not in besides]
         if not waiting:
             return True
-        notices = []
+        shown = []
         for _, approval_id in waiting[:LISTED]:
             approval = await self._store.approval(approval_id)
             if approval is not None:
-                notices.append(self._teller.notice(later[0], approval))
+                shown.append(self._teller.drawn(approval))
         try:
             async with asyncio.timeout(self.pace.attempt.total_seconds()):
-                await channel.digest(notices, more=max(0, len(waiting) - len(notices)))
+                await channel.digest(shown, more=max(0, len(waiting) - len(shown)))
         except (NotTold, TimeoutError) as error:
             if isinstance(error, TimeoutError):
                 error = NotTold("no answer in time", answered=False)
@@ -244,7 +243,7 @@ class Deliveries:
         """Whether it is told by a message of its own, which makes a sound."""
         if delivery.event not in ANNOUNCED:
             return False
-        if await self._outbox.messages(delivery.approval_id, delivery.channel):
+        if await self._teller.messages(delivery):
             return False
         approval = await self._store.approval(delivery.approval_id)
         return approval is None or not is_old_news(delivery, approval)

@@ -13,12 +13,13 @@ from approvals.domain.card import card
 from approvals.domain.directory import Assurance
 from approvals.domain.news import news
 from approvals.domain.offer import approvable
+from approvals.domain.rulebook import LOG
 from approvals.domain.states import Pending
 from approvals.errors import StoreFailure
 from approvals.ports.telling import LATE, LOST, Drawn, Letters, Notice, NotTold, Paced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from approvals.domain.rulebook import Rulebook
@@ -108,9 +109,18 @@ class Teller:
         self._meter.told(delivery, at=self._clock.now())
         return True
 
-    def notice(self, delivery: Delivery, approval: Approval) -> Notice:
-        """What a channel tells of it now."""
-        drawn = draw(approval, self._rules.current, now=self._clock.now())
+    async def messages(self, delivery: Delivery) -> Sequence[Receipt]:
+        """Where the channel keeps messages about the approval; the log keeps none."""
+        if delivery.channel == LOG:
+            return ()
+        return await self._outbox.messages(delivery.approval_id, delivery.channel)
+
+    def drawn(self, approval: Approval) -> Drawn:
+        """The approval as channels show it now."""
+        return draw(approval, self._rules.current, now=self._clock.now())
+
+    def _notice(self, delivery: Delivery, approval: Approval) -> Notice:
+        drawn = self.drawn(approval)
         return Notice(
             approval=approval,
             card=drawn.card,
@@ -164,39 +174,43 @@ class Teller:
         if isinstance(channel, Letters):
             await self._post(delivery, approval, channel)
             return None
-        kept = await self._outbox.messages(approval.id, delivery.channel)
-        if kept:
-            await self._bring_up_to_date(delivery, approval, channel)
+        if kept := await self.messages(delivery):
+            await self._bring_up_to_date(delivery, approval, channel, kept)
             return None
         if isinstance(channel, Paced) and is_old_news(delivery, approval):
             return None
         if isinstance(channel, Paced) and delivery.unclear:
             await _look_before(delivery, channel)
-        return await channel.announce(self.notice(delivery, approval))
+        return await channel.announce(self._notice(delivery, approval))
 
     async def _post(self, delivery: Delivery, approval: Approval, letters: Letters) -> None:
         if await self._outbox.closed(delivery.channel) == letters.address:
             raise NotTold("this address wants to be told nothing more", hopeless=True)
         body = delivery.body
         if body is None:
-            written = letters.written(self.notice(delivery, approval))
+            written = letters.written(self._notice(delivery, approval))
             if written is None:
                 return
             body = await self._outbox.keep(delivery.id, written)
         await letters.send(delivery, body)
 
     async def _bring_up_to_date(
-        self, delivery: Delivery, approval: Approval, channel: Channel
+        self,
+        delivery: Delivery,
+        approval: Approval,
+        channel: Channel,
+        kept: Sequence[Receipt],
     ) -> None:
-        notice = self.notice(delivery, approval)
-        for receipt in await self._outbox.messages(approval.id, delivery.channel):
+        notice = self._notice(delivery, approval)
+        left = list(kept)
+        for receipt in kept:
             try:
                 await channel.update(receipt, notice)
             except NotTold as error:
                 if not error.gone:
                     raise
                 await self._outbox.forget(approval.id, receipt)
-        left = await self._outbox.messages(approval.id, delivery.channel)
+                left.remove(receipt)
         if left and notice.news and not delivery.unclear:  # an answer may have been lost
             await channel.reply(left[0], notice.news)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from approvals.domain.rulebook import LOG
-from approvals.ports.telling import Ending, Pings, Receipt
+from approvals.ports.telling import ANNOUNCED, Ending, Pings, Receipt
 from approvals.storage import mapping
 from approvals.storage.queries import APPROVALS, LIMIT, named
 from approvals.storage.tables import ChannelRow, MessageRow, OutboxRow
@@ -26,8 +26,6 @@ CHANNELS = ChannelRow.__table__  # type: ignore[attr-defined]
 WAITING = sa.text("outbox.done_at is null")
 GIVEN_UP = sa.text("outbox.ended = 'given_up'")
 """Written out, so that the indexes of just these rows are used."""
-ANNOUNCED = ("parked", "escalated")
-"""What a channel is told of by a message of its own, where it has none about the call."""
 _AT = sa.func.coalesce(OUTBOX.c.at, OUTBOX.c.due_at)
 
 

@@ -59,8 +59,8 @@ class Message:
 
 class FakeSlack:
     """Its methods, its messages, and its faults. `faults` are used up one per request of a method:
-    a number is a status, a tuple a status and headers, `late` no answer, `lost` done and no answer,
-    `down` no connection that holds. Those of `*` are of every method."""
+    a number is a status, a tuple a status and headers, a Refusal its error, `late` no answer,
+    `lost` done and no answer, `down` no connection that holds. Those of `*` are of every method."""
 
     def __init__(self, channels: tuple[str, ...] = ("trading", "ops")) -> None:
         self.channels = {name: f"C{number:06}" for number, name in enumerate(channels, start=1)}
@@ -138,6 +138,8 @@ class FakeSlack:
             status, headers = fault
             body = {"ok": False, "error": "ratelimited"}
             return JSONResponse(body, status_code=status, headers=headers)
+        if isinstance(fault, Refusal):
+            return JSONResponse({"ok": False, "error": str(fault)})
         if fault == "late":
             await asyncio.sleep(3600)
         if fault == "down":

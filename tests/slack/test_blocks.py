@@ -20,8 +20,8 @@ from approvals.channels.slack.blocks import (
 from approvals.channels.slack.interactions import Place
 from approvals.channels.slack.views import denial, details
 from approvals.domain.rulebook import Rulebook
-from approvals.domain.states import Answer, Approval, Denied, NoticeKind
-from approvals.ports.telling import Delivery, Drawn, Notice
+from approvals.domain.states import Answer, Approval, Denied
+from approvals.ports.telling import Drawn
 from approvals.service.telling import draw
 from tests.domain.builders import MINUTE, NOON, PEOPLE, approval, call, decision
 from tests.hostile import LONG, MANY, STRINGS, hidden_in
@@ -166,8 +166,8 @@ def test_what_is_over_has_no_buttons_and_says_how_it_ended() -> None:
 
 def test_a_digest_names_some_and_counts_the_rest() -> None:
     hostile = [asked_with({"a": text}) for text in STRINGS.values()]
-    notices = [notice(one) for one in hostile[:10]]
-    said = checked(digest_message(notices, more=180, page=PAGES))
+    waiting = [drawn(one) for one in hostile[:10]]
+    said = checked(digest_message(waiting, more=180, page=PAGES))
     assert "190 more calls wait for a decision" in whole(said)
     assert "and 180 more" in whole(said)
     assert f"All of them: {PAGES}" in whole(said)
@@ -180,23 +180,3 @@ def test_the_dialog_of_a_denial_carries_what_it_is_about() -> None:
     assert len(str(view["private_metadata"])) <= 3000
     assert view["callback_id"] == "denial"
     check_blocks(view["blocks"], most=100)  # type: ignore[arg-type]
-
-
-def notice(asked: Approval) -> Notice:
-    one = drawn(asked)
-    delivery = Delivery(
-        id="evt:x",
-        approval_id=asked.id,
-        channel="slack:#x",
-        kind=NoticeKind.REQUESTED,
-        event="parked",
-        at=NOON,
-    )
-    return Notice(
-        delivery=delivery,
-        approval=asked,
-        card=one.card,
-        approvable=one.approvable,
-        news="",
-        page=one.page,
-    )

@@ -15,7 +15,7 @@ import pytest
 
 from approvals.service.telling import Pace
 from tests.slack.desk import TRADING, Desk, desk
-from tests.slack.fake import FakeSlack
+from tests.slack.fake import FakeSlack, Refusal
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +161,20 @@ async def test_a_message_that_was_deleted_is_forgotten(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
         assert done[1:] == [("approval_counted", [None]), ("denied", [None])]
         assert len(d.slack.cards) == 0
+
+
+async def test_a_channel_that_the_app_was_taken_out_of_shows_the_end_once_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, pace=FAST) as d:
+        approval = await d.w.parked()
+        card = await d.slack.card()
+        d.slack.fail("chat.update", Refusal("not_in_channel"), Refusal("is_archived"))
+        await d.w.deny(approval, by="bob", reason="no")
+        await d.slack.settled(card, "Denied by Bob: no")
+        assert card.buttons == {}
+        [_, (_, tried)] = await attempts(d, approval)
+        assert tried[:2] == ["Slack refused: not_in_channel", "Slack refused: is_archived"]
 
 
 async def test_a_slow_channel_holds_up_no_other(tmp_path: Path) -> None:

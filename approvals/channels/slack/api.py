@@ -24,18 +24,8 @@ TIMEOUT = 8
 """Seconds for one request; less than an attempt may take."""
 SERVER_ERROR = 500
 TOO_MANY = 429
-GONE = frozenset(
-    {
-        "message_not_found",
-        "cant_update_message",
-        "channel_not_found",
-        "is_archived",
-        "edit_window_closed",
-        "not_in_channel",
-        "thread_not_found",
-    }
-)
-"""Why a message cannot be changed, now or ever."""
+GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+"""Why a message will never be changed. A channel that is archived or left may be back tomorrow."""
 _UNREACHED = (aiohttp.ClientConnectorError, aiohttp.InvalidURL)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from approvals.domain.card import ArgumentLine, Card
     from approvals.domain.strictjson import Json
-    from approvals.ports.telling import Drawn, Notice
+    from approvals.ports.telling import Drawn
 
 MAX_CHARACTERS = 12_000
 MAX_HEADER = 150
@@ -79,11 +79,11 @@ def message(drawn: Drawn) -> Message:
     return _message(drawn, _sizes(drawn.card.arguments), complete=False)
 
 
-def digest_message(notices: Sequence[Notice], *, more: int, page: str) -> Message:
+def digest_message(waiting: Sequence[Drawn], *, more: int, page: str) -> Message:
     """One message for many calls that wait; their cards follow."""
-    count = len(notices) + more
+    count = len(waiting) + more
     head = f"{count} more calls wait for a decision"
-    lines = [f"{n.card.risk}  {n.card.question}  {_who(n)}  {_by(n)}" for n in notices]
+    lines = [f"{n.card.risk}  {n.card.question}  {_who(n)}  {_by(n)}" for n in waiting]
     if more:
         lines.append(f"and {more} more")
     where = f" All of them: {page}" if page else ""
@@ -153,7 +153,7 @@ def _message(drawn: Drawn, arguments: str, *, complete: bool) -> Message:
         HeaderBlock(text=_plain(shortened(card.question, MAX_HEADER))),
         SectionBlock(fields=[_plain(f"{n}\n{shortened(v, MAX_FIELD)}") for n, v in _facts(card)]),
         _code(arguments),
-        ContextBlock(elements=[_plain(shortened(n, MAX_NOTE)) for n in _notes(card)[:MAX_NOTES]]),
+        ContextBlock(elements=[_plain(shortened(n, MAX_NOTE)) for n in card.notes[:MAX_NOTES]]),
         ContextBlock(elements=[_plain(_last_line(drawn))]),
     ]
     if waits:
@@ -166,10 +166,6 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     """In the order of the card, with the risk where the eye looks for it."""
     facts = list(card.facts)
     return [*facts[:3], ("Risk", card.risk), *facts[3:]]
-
-
-def _notes(card: Card) -> Sequence[str]:
-    return card.notes or ("No notes.",)
 
 
 def _last_line(drawn: Drawn) -> str:
@@ -231,12 +227,12 @@ def _flags(line: ArgumentLine) -> str:
     return f"   ! {', '.join(line.flags)}" if line.flags else ""
 
 
-def _who(notice: Notice) -> str:
-    return f"{notice.approval.call.agent} on {notice.approval.call.server}"
+def _who(drawn: Drawn) -> str:
+    return f"{drawn.approval.call.agent} on {drawn.approval.call.server}"
 
 
-def _by(notice: Notice) -> str:
-    return notice.card.deadline.removeprefix("If nobody answers: ")
+def _by(drawn: Drawn) -> str:
+    return drawn.card.deadline.removeprefix("If nobody answers: ")
 
 
 def _plain(text: str) -> PlainTextObject:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from approvals.channels.slack.api import SlackApi
     from approvals.domain.strictjson import Json
-    from approvals.ports.telling import Notice
+    from approvals.ports.telling import Drawn, Notice
 
 _PLAIN: dict[str, Json] = {
     "mrkdwn": False,
@@ -69,9 +69,9 @@ class SlackChannel:
     async def probe(self) -> None:
         await self._api.call("auth.test")
 
-    async def digest(self, notices: Sequence[Notice], *, more: int) -> None:
-        pages = {notice.page.rpartition("/a/")[0] for notice in notices} - {""}
-        await self.post(digest_message(notices, more=more, page=next(iter(pages), "")))
+    async def digest(self, waiting: Sequence[Drawn], *, more: int) -> None:
+        pages = {one.page.rpartition("/a/")[0] for one in waiting} - {""}
+        await self.post(digest_message(waiting, more=more, page=next(iter(pages), "")))
 
     async def sample(self) -> None:
         lines = (f"posted in {self._name} by the app", "press the button: it decides nothing")
