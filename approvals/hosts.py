@@ -6,6 +6,7 @@ headers still tell its name (SECURITY.md 22).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -43,7 +44,12 @@ class HostCheck:
         return self._names_us(host) and (origin is None or self._names_us(origin))
 
     def _names_us(self, url: str) -> bool:
-        try:
-            return urlsplit(url).hostname in self._known
-        except ValueError:
-            return False
+        return _name(url) in self._known
+
+
+@lru_cache(maxsize=64)
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

@@ -18,7 +18,6 @@ from approvals.domain.chain import NO_EVENTS, Fact, link
 from approvals.domain.directory import title
 from approvals.domain.display import visible
 from approvals.domain.protected import decision_facts, protected_hash
-from approvals.domain.quorum import tally
 from approvals.domain.states import (
     ERASED_ARGUMENTS,
     ERASED_DETAIL,
@@ -40,7 +39,6 @@ from approvals.domain.states import (
     State,
     Transition,
     Withdrawn,
-    votes,
 )
 from approvals.errors import (
     AlreadyDecided,
@@ -117,10 +115,8 @@ def decide(
     check_undecided(approval, now=now)
     if earlier and earlier.answer is Answer.DENY and decision.answer is Answer.APPROVE:
         raise YouAlreadyDecided("You denied this call, and a denial stands.")
-    decisions = (*approval.decisions, decision)
-    count = tally(
-        approval.requirement.stages, votes(replace(approval, decisions=decisions).standing)
-    )
+    counted = replace(approval, decisions=(*approval.decisions, decision))
+    count = counted.tally
     state: State = Pending()
     if count.denied:
         state = Denied(at=now)
@@ -129,7 +125,7 @@ def decide(
         use_by = use_from + approval.requirement.use_within
         state = Approved(decided_at=now, use_from=use_from, use_by=use_by)
     return _step(
-        replace(approval, decisions=decisions),
+        counted,
         state,
         before=approval,
         fact=Fact(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.states import (
@@ -20,7 +20,7 @@ from approvals.domain.states import (
     State,
     Withdrawn,
 )
-from approvals.domain.strictjson import Written, canonical
+from approvals.domain.strictjson import Written, canonical, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,50 +38,109 @@ T = TypeVar("T")
 def protected_hash(approval: Approval) -> str:
     """Hash of everything about an approval that must not be altered afterwards.
 
-    The arguments stand here through the digest, so that they can be erased later. A fact that a
-    later version adds is left out while it says nothing, so that older rows keep their hash.
+    The hashed text is one canonical JSON object. The arguments stand in it through the digest, so
+    that they can be erased later. A fact that a later version adds is left out while it says
+    nothing, so that older rows keep their hash.
     """
-    call = approval.call
-    return sha256(
-        canonical(
-            {
-                "agent": call.agent,
-                "argument_order": list(call.argument_order),
-                "channels": list(approval.channels),
-                "created_at": approval.created_at.isoformat(),
-                "decisions": [decision_facts(decision) for decision in approval.decisions],
-                "definition": _definition_facts(call.definition),
-                "digest": approval.digest,
-                "earlier_run": _earlier_facts(approval.earlier_run),
-                "erased": approval.erased,
-                "executor": str(call.executor),
-                "expires_at": approval.expires_at.isoformat(),
-                "id": approval.id,
-                "idempotency_key": approval.idempotency_key,
-                "identity": approval.identity,
-                "justification": call.justification,
-                "message": approval.message,
-                "owner": call.owner,
-                "policy": approval.policy_hash,
-                "requirement": requirement_hash(approval.requirement),
-                "escalated_at": _moment(approval.escalated_at),
-                "hidden": list(approval.hidden),
-                "reminded": approval.reminded,
-                "revision": approval.revision,
-                "risk": [approval.risk.level, approval.risk.category, approval.risk.why],
-                "rule": approval.rule,
-                "server": call.server,
-                "session": call.session,
-                "state": _state_facts(approval.state),
-                "summary": approval.summary,
-                "times": _times(approval.requirement),
-                "tool": call.tool,
-                "version": approval.version,
-                **({"detached": True} if approval.detached else {}),
-                **({"unnoticed": True} if approval.unnoticed else {}),
-            }
-        )
+    decisions = [_decided(decision, decision.at.isoformat()) for decision in approval.decisions]
+    members = [
+        *_lasting_members(_lasting(approval)),
+        f'"decisions":[{",".join(decisions)}]',
+        f'"erased":{_text(approval.erased)}',
+        f'"escalated_at":{_text(_moment(approval.escalated_at))}',
+        f'"expires_at":{quoted(approval.expires_at.isoformat())}',
+        f'"reminded":{approval.reminded}',
+        f'"state":{canonical(_state_facts(approval.state))}',
+        f'"version":{approval.version}',
+    ]
+    if approval.detached:
+        members.append('"detached":true')
+    if approval.unnoticed:
+        members.append('"unnoticed":true')
+    members.sort()  # as the names are sorted: a quote sorts before every character of a name
+    return sha256(f"{{{','.join(members)}}}")
+
+
+class _Lasting(NamedTuple):
+    """What seldom or never changes while a call goes from step to step. What could be equal and is
+    written differently stands here as it is written."""
+
+    agent: str
+    argument_order: tuple[str, ...]
+    channels: tuple[str, ...]
+    created_at: str
+    definition: ToolDefinition | None
+    digest: str
+    earlier_run: tuple[str, str] | None
+    executor: str
+    hidden: tuple[str, ...]
+    id: str
+    idempotency_key: str | None
+    identity: str
+    justification: str | None
+    message: str
+    owner: str
+    policy: str
+    requirement: str
+    revision: int
+    risk: tuple[str, str, str]
+    rule: str
+    server: str
+    session: str | None
+    summary: str
+    times: str
+    tool: str
+
+
+def _lasting(approval: Approval) -> _Lasting:
+    call, risk = approval.call, approval.risk
+    return _Lasting(
+        agent=call.agent,
+        argument_order=call.argument_order,
+        channels=approval.channels,
+        created_at=approval.created_at.isoformat(),
+        definition=call.definition,
+        digest=approval.digest,
+        earlier_run=_earlier_facts(approval.earlier_run),
+        executor=call.executor,
+        hidden=approval.hidden,
+        id=approval.id,
+        idempotency_key=approval.idempotency_key,
+        identity=approval.identity,
+        justification=call.justification,
+        message=approval.message,
+        owner=call.owner,
+        policy=approval.policy_hash,
+        requirement=requirement_hash(approval.requirement),
+        revision=approval.revision,
+        risk=(risk.level, risk.category, risk.why),
+        rule=approval.rule,
+        server=call.server,
+        session=call.session,
+        summary=approval.summary,
+        times=_times(approval.requirement),
+        tool=call.tool,
     )
+
+
+@lru_cache(maxsize=1024)
+def _lasting_members(lasting: _Lasting) -> tuple[str, ...]:
+    """Written once for all steps of a call."""
+    facts: dict[str, object] = lasting._asdict()
+    facts["definition"] = _definition_facts(lasting.definition)
+    facts["times"] = Written(lasting.times)
+    return tuple(f"{quoted(name)}:{canonical(fact)}" for name, fact in facts.items())
+
+
+@lru_cache(maxsize=1024)
+def _decided(decision: Decision, at: str) -> str:
+    """A decision as it is written; `at` is its moment as it is written."""
+    del at
+    return canonical(decision_facts(decision))
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else quoted(text)
 
 
 def remembered(write: Callable[[Requirement], T]) -> Callable[[Requirement], T]:
@@ -97,8 +156,8 @@ def remembered(write: Callable[[Requirement], T]) -> Callable[[Requirement], T]:
 
 
 @remembered
-def _times(requirement: Requirement) -> Written:
-    return Written(canonical(requirement_facts(requirement)))
+def _times(requirement: Requirement) -> str:
+    return canonical(requirement_facts(requirement))
 
 
 def requirement_facts(requirement: Requirement) -> dict[str, Json]:
@@ -149,8 +208,8 @@ def classified_facts(classified: Classified) -> list[Json]:
     return [str(risk.level), str(risk.category), risk.why, classified.because]
 
 
-def _earlier_facts(run: EarlierRun | None) -> list[str] | None:
-    return [str(run.status), run.at.isoformat()] if run else None
+def _earlier_facts(run: EarlierRun | None) -> tuple[str, str] | None:
+    return (run.status, run.at.isoformat()) if run else None
 
 
 def decision_facts(decision: Decision) -> dict[str, object]:

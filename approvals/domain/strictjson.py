@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, Union
 from approvals.errors import InvalidJson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_DEPTH = 64
 MAX_DIGITS = 1000
@@ -84,6 +84,11 @@ def canonical(value: object) -> str:
     stay three texts.
     """
     return _text(value, ordered=True)
+
+
+def names(texts: Iterable[str]) -> str:
+    """The canonical text of a list of texts, which is what most short lists are."""
+    return f"[{','.join(map(quoted, texts))}]"
 
 
 def as_read(value: object) -> str:

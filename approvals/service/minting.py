@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 
 _ALPHABET = b"0123456789abcdefghjkmnpqrstvwxyz"
-_OURS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET)
+_LETTERS = _ALPHABET * (256 // len(_ALPHABET))
+"""A letter for each byte, each letter for as many."""
 
 
 class RandomIds:
@@ -31,4 +31,4 @@ def new_key(prefix: str) -> str:
 
 
 def _word() -> str:
-    return base64.b32encode(secrets.token_bytes(10)).translate(_OURS).decode()
+    return secrets.token_bytes(16).translate(_LETTERS).decode()

@@ -36,13 +36,13 @@ class DatabaseClock:
         self.elapsed = elapsed
         self._bounds: tuple[datetime, datetime] | None = None
         """The server's time at our second 0: not before the first, not after the second."""
+        self._middle: datetime | None = None
 
     def now(self) -> datetime:
         """Raises Unavailable while the server has not been heard."""
-        if self._bounds is None:
+        if self._middle is None:
             raise Unavailable("The database's clock is not known yet.")
-        earliest, latest = self._bounds
-        return earliest + (latest - earliest) / 2 + timedelta(seconds=self.elapsed())
+        return self._middle + timedelta(seconds=self.elapsed())
 
     def heard(self, at: datetime, *, asked: float) -> None:
         """The server's clock stood at `at` some time between `asked` and now."""
@@ -51,3 +51,4 @@ class DatabaseClock:
             narrowed = max(bounds[0], self._bounds[0]), min(bounds[1], self._bounds[1])
             bounds = narrowed if narrowed[0] <= narrowed[1] else bounds
         self._bounds = bounds
+        self._middle = bounds[0] + (bounds[1] - bounds[0]) / 2

@@ -33,7 +33,7 @@ from approvals.domain.states import (
     Status,
     Withdrawn,
 )
-from approvals.domain.strictjson import Json, canonical, parse
+from approvals.domain.strictjson import Json, canonical, names, parse
 from approvals.ports import KeyRecord
 from approvals.ports.telling import Attempt, Delivery, DeliveryRecord, Ending
 from approvals.storage.requirements import requirement_of, requirement_text
@@ -58,7 +58,7 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "server": call.server,
         "tool": call.tool,
         "arguments": call.arguments,
-        "argument_order": canonical(call.argument_order),
+        "argument_order": names(call.argument_order),
         "definition_name": definition.name if definition else None,
         "definition_description": definition.description if definition else None,
         "definition_hash": definition.hash if definition else None,
@@ -73,7 +73,7 @@ def approval_row(approval: Approval) -> dict[str, object]:
         "idempotency_key": approval.idempotency_key,
         "digest": approval.digest,
         "requirement": requirement_text(approval.requirement),
-        "hidden": canonical(approval.hidden),
+        "hidden": names(approval.hidden),
         "policy_hash": approval.policy_hash,
         "rule": approval.rule,
         "message": approval.message,
@@ -101,7 +101,7 @@ def changing_columns(approval: Approval) -> dict[str, object]:
         "escalated_at": approval.escalated_at,
         "detached": approval.detached or None,
         "unnoticed": approval.unnoticed or None,
-        "channels": canonical(approval.channels),
+        "channels": names(approval.channels),
         "head_seq": approval.head.seq,
         "head_hash": approval.head.hash,
         **_NO_STATE,
@@ -141,7 +141,7 @@ def event_row(event: Event) -> dict[str, object]:
         "type": event.fact.type,
         "actor": event.fact.actor,
         "at": event.fact.at,
-        "detail": canonical(event.fact.detail),
+        "detail": canonical(event.fact.detail) if event.fact.detail else "{}",
         "seal": None,
     }
 

@@ -6,6 +6,7 @@ others are functions.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from approvals.storage.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from approvals.ports import ListFilter
+    from approvals.domain.states import Status
 
 APPROVALS = ApprovalRow.__table__  # type: ignore[attr-defined]
 DEFINITIONS = DefinitionRow.__table__  # type: ignore[attr-defined]
@@ -40,31 +41,6 @@ Select = sa.Select[Any]
 # Written out, not bound: a partial index serves a statement only if its words stand in it.
 PENDING = sa.text("status = 'pending'")
 SENT = sa.text("release_status = 'sent'")
-
-
-def page(filter_: ListFilter) -> Select:
-    """Approvals, youngest first."""
-    query = sa.select(APPROVALS)
-    if filter_.statuses:
-        query = query.where(col(ApprovalRow.status).in_(sorted(filter_.statuses)))
-    for column, value in (
-        (ApprovalRow.agent, filter_.agent),
-        (ApprovalRow.server, filter_.server),
-        (ApprovalRow.tool, filter_.tool),
-        (ApprovalRow.risk_level, filter_.risk),
-    ):
-        if value is not None:
-            query = query.where(col(column) == value)
-    if filter_.after:
-        at, id_ = filter_.after
-        query = query.where(
-            sa.or_(
-                col(ApprovalRow.created_at) < at,
-                sa.and_(col(ApprovalRow.created_at) == at, col(ApprovalRow.id) < id_),
-            )
-        )
-    newest_first = (col(ApprovalRow.created_at).desc(), col(ApprovalRow.id).desc())
-    return query.order_by(*newest_first).limit(filter_.limit + 1)
 
 
 def named(name: str) -> sa.BindParameter[Any]:
@@ -121,6 +97,27 @@ BACKLOG = sa.select(
 
 
 NOW, LIMIT = named("now"), sa.bindparam("limit", required=False, type_=sa.Integer)
+
+
+@cache
+def page(statuses: frozenset[Status], given: frozenset[str], *, after: bool) -> Select:
+    """Approvals, youngest first, whose columns `given` have the values of these names; `after`:
+    those that follow the one with `after_at` and `after_id`."""
+    query = sa.select(APPROVALS)
+    if statuses:
+        query = query.where(APPROVALS.c.status.in_(sorted(statuses)))
+    for name in sorted(given):
+        query = query.where(APPROVALS.c[name] == named(name))
+    if after:
+        at, id_ = named("after_at"), named("after_id")
+        query = query.where(
+            sa.or_(
+                APPROVALS.c.created_at < at,
+                sa.and_(APPROVALS.c.created_at == at, APPROVALS.c.id < id_),
+            )
+        )
+    newest_first = (APPROVALS.c.created_at.desc(), APPROVALS.c.id.desc())
+    return query.order_by(*newest_first).limit(LIMIT)
 
 
 def _due(standing: sa.TextClause, moment: sa.ColumnElement[Any]) -> Select:
