@@ -48,7 +48,10 @@ def _script() -> str:
     park = [
         _insert("approvals", mapping.approval_row(before)),
         _insert("events", mapping.event_row(made.event)),
-        _insert("outbox", mapping.outbox_row(before, "log", made.notice, event=made.event)),
+        *(
+            _insert("outbox", row)
+            for row in mapping.outbox_rows(before, made.notice, event=made.event)
+        ),
     ]
     changes = ", ".join(
         f"{name} = {_literal(value)}" for name, value in mapping.changing_columns(after).items()
@@ -59,7 +62,10 @@ def _script() -> str:
         f"update approvals set {changes} where id = {_literal(after.id)} and version = 1",  # noqa: S608
         _insert("decisions", mapping.decision_row(after.id, 1, step.decision)),
         _insert("events", mapping.event_row(step.event)),
-        _insert("outbox", mapping.outbox_row(after, "log", step.notice, event=step.event)),
+        *(
+            _insert("outbox", row)
+            for row in mapping.outbox_rows(after, step.notice, event=step.event)
+        ),
     ]
     lines = [r"\set n random(1, 1000000000000000)"]
     for transaction in (park, decide):

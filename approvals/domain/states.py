@@ -316,6 +316,11 @@ class Parking:
     def op_id(self) -> str:
         return self.event.fact.id
 
+    @property
+    def leaves(self) -> Approval:
+        """The approval as the operation leaves it."""
+        return self.approval
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
@@ -337,6 +342,11 @@ class Transition:
     @property
     def op_id(self) -> str:
         return self.event.fact.id
+
+    @property
+    def leaves(self) -> Approval:
+        """The approval as the operation leaves it."""
+        return self.after
 
     @property
     def gives_back(self) -> bool:

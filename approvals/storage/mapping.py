@@ -168,21 +168,22 @@ def seal_of(row: Row) -> Seal:
     )
 
 
-def outbox_row(
-    approval: Approval, channel: str, kind: NoticeKind, *, event: Event
-) -> dict[str, object]:
-    """What a new row says; the rest of its columns are null until it is told."""
-    return {
-        "id": f"{event.fact.id}:{channel}",
-        "approval_id": approval.id,
-        "channel": channel,
-        "version": approval.version,
-        "kind": kind,
-        "due_at": event.fact.at,
-        "attempts": 0,
-        "event": event.fact.type,
-        "at": event.fact.at,
-    }
+def outbox_rows(approval: Approval, kind: NoticeKind, *, event: Event) -> list[dict[str, object]]:
+    """What is new to tell each channel; the rest of the columns are null until it is told."""
+    return [
+        {
+            "id": f"{event.fact.id}:{channel}",
+            "approval_id": approval.id,
+            "channel": channel,
+            "version": approval.version,
+            "kind": kind,
+            "due_at": event.fact.at,
+            "attempts": 0,
+            "event": event.fact.type,
+            "at": event.fact.at,
+        }
+        for channel in approval.channels
+    ]
 
 
 NEW_OUTBOX = (

@@ -146,12 +146,7 @@ def size_of(operation: Operation | Told) -> int:
 
 def version_of(operation: Write) -> Approval | None:
     """The approval as the operation leaves it."""
-    match operation:
-        case Parking():
-            return operation.approval
-        case Transition():
-            return operation.after
-    return None
+    return operation.leaves if isinstance(operation, Parking | Transition) else None
 
 
 def charges_of(operation: Write) -> Sequence[Charge]:
@@ -265,6 +260,5 @@ def _event(rows: Rows, n: int, event: Event) -> None:
 
 
 def _notices(rows: Rows, n: int, approval: Approval, kind: NoticeKind, event: Event) -> None:
-    for channel in approval.channels:
-        notice = mapping.outbox_row(approval, channel, kind, event=event)
+    for notice in mapping.outbox_rows(approval, kind, event=event):
         rows.parts["outbox"].append({"n": n, **notice})

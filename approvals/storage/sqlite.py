@@ -21,6 +21,7 @@ from approvals.storage.commits import UNMETERED, Commits
 from approvals.storage.newest import Newest
 from approvals.storage.reads import Enough, Found, Reads, Row, Values, never
 from approvals.storage.sqlite_counters import first_full, still_to_take
+from approvals.storage.sqlite_many import at_once
 from approvals.storage.sqlite_operations import Plain, newest, row_of, work_of
 from approvals.storage.sqlite_outbox import SqliteOutbox
 from approvals.storage.sqlite_rows import (
@@ -87,7 +88,7 @@ class SqliteStore(Reads):
         writing.execute("pragma secure_delete = on")  # what is erased is not left in free pages
         writing.execute("delete from processes")  # the lock says that none of them lives
         self._newest = Newest()
-        self._writer = Writer(writing, clock, meter, ended=self._ended)
+        self._writer = Writer(writing, clock, meter, at_once=at_once, ended=self._ended)
         self._commits = Commits(meter, clock)
         self._readers = (_Reader(path), _Reader(path))
         super().__init__(*self._readers)
@@ -342,7 +343,7 @@ def _connect(
         timeout=BUSY_TIMEOUT.total_seconds(),
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=256,
+        cached_statements=512,
         factory=factory,
     )
     connection.execute("pragma synchronous = full")

@@ -259,9 +259,13 @@ def row_of(operation: Operation) -> str:
     return operation.op_id
 
 
+def operation_of(work: Work) -> Parking | Transition | None:
+    """The parking or step that a work is about."""
+    return work.operation if isinstance(work, _Park | _Change) else None
+
+
 def _insert_notices(
     connection: sqlite3.Connection, approval: Approval, kind: NoticeKind, event: Event
 ) -> None:
-    for channel in approval.channels:
-        row = mapping.outbox_row(approval, channel, kind, event=event)
+    for row in mapping.outbox_rows(approval, kind, event=event):
         insert(connection, OutboxRow, row)

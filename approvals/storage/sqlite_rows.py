@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from approvals.domain.chain import Fact
 
 
+T = TypeVar("T")
+
+
 def _columns(table: type[Any]) -> list[str]:
     return [column.name for column in table.__table__.columns]
 
@@ -73,11 +76,15 @@ _TABLES = (
     StartingPersonRow,
 )
 COLUMNS = {table: _columns(table) for table in _TABLES}
+_WRITTEN = {**COLUMNS, OutboxRow: mapping.NEW_OUTBOX}
 INSERT = {
     table: f"insert into {table.__tablename__} ({', '.join(names)}) "  # noqa: S608
     f"values ({', '.join(':' + name for name in names)})"
-    for table, names in {**COLUMNS, OutboxRow: mapping.NEW_OUTBOX}.items()
+    for table, names in _WRITTEN.items()
 }
+_CHANGING = [name for name in COLUMNS[ApprovalRow] if name in mapping.CHANGING_COLUMNS]
+MOST_AT_ONCE = 32
+"""Rows of one statement; a prepared one is kept for each number of rows."""
 
 
 def _guarded_update(changing: Collection[str]) -> str:
@@ -88,6 +95,36 @@ def _guarded_update(changing: Collection[str]) -> str:
 
 UPDATE = _guarded_update(mapping.CHANGING_COLUMNS)
 ERASE = _guarded_update(mapping.ERASURE)
+
+
+def _insert_all(table: type[Any], count: int) -> str:
+    names = _WRITTEN[table]
+    verb = "insert or replace" if table is ResultRow else "insert"
+    columns = ", ".join(names)
+    return f"{verb} into {table.__tablename__} ({columns}) values {_places(count, len(names))}"
+
+
+def _update_all(count: int) -> str:
+    sets = ", ".join(f"{name} = x.column{n}" for n, name in enumerate(_CHANGING, start=4))
+    return (
+        f"update approvals set {sets} from (values {_places(count, len(_CHANGING) + 3)}) as x"  # noqa: S608
+        " where approvals.id = x.column1 and approvals.version = x.column2"
+        " and approvals.status = x.column3 returning id"
+    )
+
+
+def _places(rows: int, columns: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)
+
+
+_SIZES = range(MOST_AT_ONCE + 1)
+INSERT_ALL = {
+    table: ["", *(_insert_all(table, count) for count in _SIZES[1:])]
+    for table in (ApprovalRow, DecisionRow, EventRow, OutboxRow, ResultRow)
+}
+"""To insert as many rows as the place says."""
+UPDATE_ALL = ["", *(_update_all(count) for count in _SIZES[1:])]
 _IDS = sa.func.json_each(sa.bindparam("ids", required=False)).table_valued("value")
 VERSIONS = sa.select(APPROVALS.c.id, APPROVALS.c.version).where(
     APPROVALS.c.id.in_(sa.select(_IDS.c.value))
@@ -113,6 +150,38 @@ def insert(connection: sqlite3.Connection, table: type[Any], row: Mapping[str, o
     connection.execute(INSERT[table], bound(row))
 
 
+def insert_all(
+    connection: sqlite3.Connection, table: type[Any], rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Insert rows of one table; of results the newer one stays."""
+    names = _WRITTEN[table]
+    for some in _portions(rows):
+        values = [_bound(row[name]) for row in some for name in names]
+        connection.execute(INSERT_ALL[table][len(some)], values)
+
+
+def update_all(
+    connection: sqlite3.Connection,
+    changes: Sequence[tuple[tuple[str, int, str], Mapping[str, object]]],
+) -> set[str]:
+    """Change approvals by id, as far as they have the version and status that stand beside it; the
+    ids of those that are changed."""
+    changed: set[str] = set()
+    for some in _portions(changes):
+        values = [
+            _bound(value)
+            for guard, row in some
+            for value in (*guard, *(row[name] for name in _CHANGING))
+        ]
+        changed |= {id_ for (id_,) in connection.execute(UPDATE_ALL[len(some)], values)}
+    return changed
+
+
+def _portions(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(rows), MOST_AT_ONCE):
+        yield rows[at : at + MOST_AT_ONCE]
+
+
 def append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
     """Link a fact to the end of its stream."""
     row = connection.execute(
@@ -130,10 +199,11 @@ def written(connection: sqlite3.Connection, op_id: str) -> Applied | None:
 
 def bound(row: Mapping[str, object]) -> dict[str, object]:
     """Values as SQLite keeps them."""
-    return {
-        name: to_microseconds(value) if isinstance(value, datetime) else value
-        for name, value in row.items()
-    }
+    return {name: _bound(value) for name, value in row.items()}
+
+
+def _bound(value: object) -> object:
+    return to_microseconds(value) if isinstance(value, datetime) else value
 
 
 def returned(

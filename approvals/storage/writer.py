@@ -1,10 +1,11 @@
 """The one thread that writes to an SQLite database: group commit, answers only after COMMIT.
 
-While one group is being committed the next one gathers; no timer. Inside a group every job runs in
-a SAVEPOINT of its own, so that one that fails takes no other with it. SQLite answers some errors (a
-full disk, a failed read or write) by rolling the whole transaction back silently, and statements
-after that would commit one by one; so after any error the writer asks whether it still is inside
-its transaction, and if not, submits every job again alone (ARCHITECTURE.md, "Storage").
+While one group is being committed the next one gathers; no timer. What certainly succeeds is done
+together in one SAVEPOINT; every other job of the group runs in one of its own, so that one that
+fails takes no other with it. SQLite answers some errors (a full disk, a failed read or write) by
+rolling the whole transaction back silently, and statements after that would commit one by one; so
+after any error the writer asks whether it still is inside its transaction, and if not, submits
+every job again alone (ARCHITECTURE.md, "Storage").
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import asyncio
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from approvals.errors import Unavailable
@@ -23,12 +25,12 @@ from approvals.storage.clock import elapsed
 from approvals.storage.queue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
-
     from approvals.ports import Clock, Urgency, WriteMeter
 
 logger = logging.getLogger(__name__)
+
+FEW = 3
+"""Of fewer writes each is done by itself."""
 
 
 class Work(Protocol):
@@ -54,6 +56,10 @@ class Job:
     failure: Exception | None = None
 
 
+AtOnce = Callable[[sqlite3.Connection, Sequence[Work], datetime], Sequence[object | None]]
+"""The answer of each work that is done; None for one that is not."""
+
+
 class _GroupLost(Exception):
     """SQLite rolled the whole group back."""
 
@@ -67,9 +73,12 @@ class Writer:
         clock: Clock,
         meter: WriteMeter,
         *,
+        at_once: AtOnce,
         ended: Callable[[Work, object], None],
     ) -> None:
-        """`ended` hears of every job's answer, in the event loop, before its caller does."""
+        """`at_once` does those of a group that can be done together, and leaves the others;
+        `ended` hears of every job's answer, in the event loop, before its caller does."""
+        self._at_once = at_once
         self._ended = ended
         self.connection = connection
         self._clock = clock
@@ -135,8 +144,10 @@ class Writer:
         began = elapsed()
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._together(connection, group)
             for job in group:
-                self._savepoint(connection, job)
+                if job.answer is None:
+                    self._savepoint(connection, job)
             connection.execute("COMMIT")
             took = timedelta(seconds=elapsed() - began)
             self._meter.flushed(operations=len(group), took=took)
@@ -148,6 +159,23 @@ class Writer:
             _roll_back(connection)
             for job in group:
                 self._alone(connection, job)
+
+    def _together(self, connection: sqlite3.Connection, group: Sequence[Job]) -> None:
+        """Do at once what can be; where that fails, nothing of it is done."""
+        if len(group) < FEW:
+            return
+        connection.execute("SAVEPOINT together")
+        try:
+            answers = self._at_once(connection, [job.work for job in group], self._clock.now())
+        except Exception as error:
+            if not connection.in_transaction:
+                raise _GroupLost(str(error)) from error
+            connection.execute("ROLLBACK TO together")
+            logger.warning("a group of %d writes is done one by one (%s)", len(group), error)
+        else:
+            for job, answer in zip(group, answers, strict=True):
+                job.answer = answer
+        connection.execute("RELEASE together")
 
     def _savepoint(self, connection: sqlite3.Connection, job: Job) -> None:
         connection.execute("SAVEPOINT job")
