@@ -484,11 +484,11 @@ def create_app(
         telemetry=_telemetry(traces),
     )
     app.openapi = openapi  # type: ignore[method-assign]
+    app.router.routes.append(Route("/mcp/{server}", _McpEndpoint()))
     app.router.routes.extend(operation.route() for operation in OPERATIONS)
     app.state.place, app.state.live = Place(settings.public_url), Counter()
     app.router.routes.extend(routes())
     app.router.routes.append(Route("/errors/{code}", error_page))
-    app.router.routes.append(Route("/mcp/{server}", _McpEndpoint()))
     app.router.routes.append(
         Route("/slack/interactions", _SlackEndpoint(), methods=["POST"], include_in_schema=False)
     )

@@ -1,4 +1,4 @@
-"""Parkings and steps of one group, each table of theirs in one statement.
+"""Parkings, steps and records of one group, each table of theirs in one statement.
 
 Every statement of the writer's thread gives Python's lock away and waits to have it back: the six
 statements of each of thirty writes wait longer than they work.
@@ -13,11 +13,13 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from approvals.domain.chain import link
 from approvals.domain.states import Parking, Transition
+from approvals.ports import Record
 from approvals.storage import mapping
 from approvals.storage.sqlite_alone import AloneWork
 from approvals.storage.sqlite_operations import WRITTEN, operation_of
-from approvals.storage.sqlite_rows import insert_all, update_all
+from approvals.storage.sqlite_rows import head_of, insert_all, update_all
 from approvals.storage.tables import ApprovalRow, DecisionRow, EventRow, OutboxRow, ResultRow
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from approvals.domain.chain import Event, Head
     from approvals.storage.writer import Work
 
 _ANY_FREEZE = "select exists(select 1 from freezes where ended_at is null)"
@@ -33,6 +36,7 @@ select json_extract(value, '$[0]') from json_each(?)
 where not exists (select 1 from approvals where open_identity = json_extract(value, '$[1]'))
   and not exists (select 1 from events where id = json_extract(value, '$[2]'))
 """
+_KNOWN = "select id from events where id in (select value from json_each(?))"
 _WAITING = """
 select count(*) from (
   select 1 from approvals where agent = ? and status = 'pending' limit ?
@@ -49,10 +53,12 @@ def at_once(
         return [None] * len(works)
     parked = _park(connection, [one for one in operations if isinstance(one, Parking)])
     changed = _change(connection, [one for one in operations if isinstance(one, Transition)], now)
-    written: list[Parking | Transition] = [*parked, *changed]
-    _write_events(connection, written)
+    recorded = _append(connection, [one for one in operations if isinstance(one, Record)])
+    events = [*(one.event for one in parked), *(one.event for one in changed), *recorded]
+    insert_all(connection, EventRow, [mapping.event_row(event) for event in events])
+    _write_notices(connection, [*parked, *changed])
     _write_decisions(connection, changed)
-    done = {operation.op_id for operation in written}
+    done = {event.fact.id for event in events}
     return [
         WRITTEN if operation is not None and operation.op_id in done else None
         for operation in operations
@@ -110,10 +116,25 @@ def _change(
     return [one for one in timely if one.after.id in changed]
 
 
-def _write_events(
+def _append(connection: sqlite3.Connection, records: Sequence[Record]) -> list[Event]:
+    """The events of those that take nothing from a counter, each after the one before it."""
+    asked = json.dumps([one.op_id for one in records])
+    known = {id_ for (id_,) in connection.execute(_KNOWN, (asked,))}
+    heads: dict[str, Head] = {}
+    events = []
+    for one in records:
+        if one.reserves or one.op_id in known:
+            continue
+        head = heads.get(one.stream) or head_of(connection, one.stream)
+        event = link(head, one.stream, one.fact)
+        heads[one.stream] = event.head
+        events.append(event)
+    return events
+
+
+def _write_notices(
     connection: sqlite3.Connection, operations: Sequence[Parking | Transition]
 ) -> None:
-    insert_all(connection, EventRow, [mapping.event_row(one.event) for one in operations])
     notices = [
         row
         for one in operations

@@ -259,9 +259,9 @@ def row_of(operation: Operation) -> str:
     return operation.op_id
 
 
-def operation_of(work: Work) -> Parking | Transition | None:
-    """The parking or step that a work is about."""
-    return work.operation if isinstance(work, _Park | _Change) else None
+def operation_of(work: Work) -> Parking | Transition | Record | None:
+    """The parking, step or record that a work is about."""
+    return work.operation if isinstance(work, _Park | _Change | _Append) else None
 
 
 def _insert_notices(

@@ -184,11 +184,16 @@ def _portions(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def append(connection: sqlite3.Connection, stream: str, fact: Fact) -> None:
     """Link a fact to the end of its stream."""
+    event = link(head_of(connection, stream), stream, fact)
+    insert(connection, EventRow, mapping.event_row(event))
+
+
+def head_of(connection: sqlite3.Connection, stream: str) -> Head:
+    """The newest event of a stream."""
     row = connection.execute(
         "select seq, hash from events where stream = ? order by seq desc limit 1", (stream,)
     ).fetchone()
-    head = Head(seq=row[0], hash=row[1]) if row else Head()
-    insert(connection, EventRow, mapping.event_row(link(head, stream, fact)))
+    return Head(seq=row[0], hash=row[1]) if row else Head()
 
 
 def written(connection: sqlite3.Connection, op_id: str) -> Applied | None:

@@ -6,13 +6,14 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from approvals.domain.states import Approval, Parking, Transition
-from approvals.ports import Applied, Conflict, Duplicate, Frozen, TooLate, TooMany
+from approvals.domain.states import Approval, Parking, Released, ReleaseStatus, Transition
+from approvals.ports import Applied, Conflict, Duplicate, Frozen, Reserve, TooLate, TooMany
 from approvals.storage.clock import SystemClock
 from approvals.storage.migrations import upgrade
 from approvals.storage.sqlite import SqliteStore
@@ -30,7 +31,7 @@ from tests.contracts.suite import (
     parking,
     sending,
 )
-from tests.contracts.suite_counters import freeze
+from tests.contracts.suite_counters import charge, freeze, run
 from tests.domain.builders import call
 
 TABLES = ("approvals", "decisions", "events", "outbox", "results")
@@ -89,10 +90,16 @@ def some_parking(dice: random.Random, open_: Sequence[Approval], known: Sequence
 
 
 def some_change(dice: random.Random, asked: Approval) -> Step:
-    kind = dice.randrange(6)
-    if kind == 0:
-        return sending(approving(asked).after)  # of a version that is not there yet
-    return denying(asked) if kind == 1 else approving(asked)
+    match dice.randrange(9):
+        case 0:
+            return sending(approving(asked).after)  # of a state that it is not in yet
+        case 1:
+            return approving(replace(asked, version=asked.version + 1))
+        case 2:
+            return replace(approving(asked), valid_from=now() + timedelta(minutes=30))
+        case 3:
+            return denying(asked)
+    return approving(asked)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -162,14 +169,69 @@ def test_a_whole_life_at_once(pair: tuple[Database, Database]) -> None:
     assert many.content() == one.content()
 
 
+def test_what_gives_a_place_back_is_done_by_itself(pair: tuple[Database, Database]) -> None:
+    _, many = pair
+    made = [parking() for _ in range(3)]
+    assert many.together(made, now()) == [Applied()] * 3
+    sent = [sending(approving(step.approval).after) for step in made]
+    for step in sent:  # as if it had been approved in between
+        sql = "update approvals set version = ?, status = ? where id = ?"
+        values = (step.before.version, step.before.status, step.before.id)
+        many.connection.execute(sql, values)
+    reserve = Reserve(holder=made[0].approval.id, charges=(charge(),))
+    assert work_of(reserve).run(many.connection, now()) == Applied()
+    assert many.together(sent, now()) == [Applied()] * 3
+    not_sent = finishing(sent[0].after)
+    assert isinstance(not_sent.after.state, Released)
+    assert not_sent.after.state.outcome is not None
+    outcome = replace(not_sent.after.state.outcome, status=ReleaseStatus.NOT_SENT)
+    state = replace(not_sent.after.state, outcome=outcome)
+    steps: list[Step] = [
+        replace(not_sent, after=replace(not_sent.after, state=state)),
+        finishing(sent[1].after),
+        finishing(sent[2].after),
+    ]
+    assert many.together(steps, now()) == [Applied()] * 3
+    assert many.at_once == 2
+    assert many.connection.execute("select count(*) from reservations").fetchone() == (0,)
+
+
+def test_records_are_appended_to_their_chains(pair: tuple[Database, Database]) -> None:
+    one, many = pair
+    first = run()
+    made = [run(), run(charge()), run(), replace(run(), stream="prc_2"), run(), first]
+    for database in pair:
+        work_of(first).run(database.connection, now())
+    works = [work_of(step) for step in made]
+    answers = at_once(many.connection, works, now())
+    assert answers == [Applied(), None, Applied(), Applied(), Applied(), None]
+    for work, answer in zip(works, answers, strict=True):
+        work.run(one.connection, now())
+        if answer is None:
+            assert work.run(many.connection, now()) == Applied()
+    for database in pair:
+        rows = database.connection.execute("select stream, id from events order by stream, seq")
+        found = [tuple(row) for row in rows]
+        assert len(found) == len(made)
+        assert {id_ for _, id_ in found} == {step.op_id for step in made}
+        for stream in ("prc_1", "prc_2"):
+            linked = database.connection.execute(
+                "select seq, previous, hash from events where stream = ? order by seq", (stream,)
+            ).fetchall()
+            assert [seq for seq, _, _ in linked] == list(range(1, len(linked) + 1))
+            assert [p for _, p, _ in linked] == ["", *(h for _, _, h in linked[:-1])]
+
+
 def test_nothing_is_done_at_once_while_a_freeze_is_in_force(
     pair: tuple[Database, Database],
 ) -> None:
     _, many = pair
     stop = work_of(freeze())
     steps: list[Step] = [parking() for _ in range(3)]
-    assert at_once(many.connection, [*map(work_of, steps), stop], now()) == [None] * 4
+    works = [*map(work_of, steps), work_of(run())]
+    assert at_once(many.connection, [*works, stop], now()) == [None] * 5
     stop.run(many.connection, now())
+    assert at_once(many.connection, works, now()) == [None] * 4
     assert many.together(steps, now()) == [Frozen(reason="stop")] * 3
     assert many.at_once == 0
 
