@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
+from approvals.domain.call import ToolDefinition
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.states import (
     Approval,
@@ -20,13 +21,12 @@ from approvals.domain.states import (
     State,
     Withdrawn,
 )
-from approvals.domain.strictjson import Written, canonical, quoted
+from approvals.domain.strictjson import Written, canonical, names, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from approvals.domain.call import ToolDefinition
     from approvals.domain.classify import Classified
     from approvals.domain.quorum import Requirement
     from approvals.domain.strictjson import Json
@@ -88,7 +88,7 @@ class _Lasting(NamedTuple):
     server: str
     session: str | None
     summary: str
-    times: str
+    times: Written
     tool: str
 
 
@@ -126,10 +126,23 @@ def _lasting(approval: Approval) -> _Lasting:
 @lru_cache(maxsize=1024)
 def _lasting_members(lasting: _Lasting) -> tuple[str, ...]:
     """Written once for all steps of a call."""
-    facts: dict[str, object] = lasting._asdict()
-    facts["definition"] = _definition_facts(lasting.definition)
-    facts["times"] = Written(lasting.times)
-    return tuple(f"{quoted(name)}:{canonical(fact)}" for name, fact in facts.items())
+    return tuple(f'"{name}":{_written(fact)}' for name, fact in lasting._asdict().items())
+
+
+def _written(fact: object) -> str:
+    match fact:
+        case None:
+            return "null"
+        case Written(text=text):
+            return text
+        case str():
+            return quoted(fact)
+        case int():
+            return str(fact)
+        case ToolDefinition():
+            return canonical(_definition_facts(fact))
+        case _:
+            return names(cast("tuple[str, ...]", fact))
 
 
 @lru_cache(maxsize=1024)
@@ -156,8 +169,8 @@ def remembered(write: Callable[[Requirement], T]) -> Callable[[Requirement], T]:
 
 
 @remembered
-def _times(requirement: Requirement) -> str:
-    return canonical(requirement_facts(requirement))
+def _times(requirement: Requirement) -> Written:
+    return Written(canonical(requirement_facts(requirement)))
 
 
 def requirement_facts(requirement: Requirement) -> dict[str, Json]:
@@ -191,9 +204,7 @@ def _moment(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _definition_facts(definition: ToolDefinition | None) -> list[object] | None:
-    if definition is None:
-        return None
+def _definition_facts(definition: ToolDefinition) -> list[object]:
     return [
         definition.name,
         definition.description,

@@ -26,15 +26,18 @@ PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+-]{1,40}")
 
 
-def summarize(call: Call, *, template: str | None, hidden: Sequence[str] = ()) -> str:
+def summarize(
+    call: Call, given: dict[str, Json], *, template: str | None, hidden: Sequence[str] = ()
+) -> str:
     """The template filled in, or the tool's name with at most three scalar arguments.
 
-    Values at the JSON pointers `hidden` are not told.
+    `given` are the call's arguments as they are shown, but that values at the JSON pointers
+    `hidden` are not told.
 
     Ends with "+ 2 more" when two arguments are not named. A template that names an argument which
     is not there is not used.
     """
-    arguments = redacted(call.shown_arguments, hidden)
+    arguments = redacted(given, hidden)
     assert isinstance(arguments, dict)  # noqa: S101 (no pointer is empty)
     if template is not None and all(n in arguments for n in PLACEHOLDER.findall(template)):
         named = set(PLACEHOLDER.findall(template))

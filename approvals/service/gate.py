@@ -382,7 +382,7 @@ class Gate:
             policy_hash=verdict.policy_hash,
             rule=verdict.rule,
             message=verdict.message,
-            summary=summarize(call, template=verdict.summary, hidden=hidden),
+            summary=summarize(call, arguments, template=verdict.summary, hidden=hidden),
             risk=verdict.risk,
             channels=self._rules.current.channels_of(requirement),
             hidden=hidden,

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def elapsed() -> float:
     """Seconds since some moment: also while it sleeps, whatever its clock says."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:

@@ -217,7 +217,7 @@ def test_neither_summary_nor_approval_show_a_hidden_value() -> None:
     secret = call({"symbol": "BTC", "api_key": "k-123", "nested": {"token": "t-456"}}, tool="t")
     hidden = hidden_places(secret.shown_arguments, [])
     for template in (None, "Use {api_key} and {nested}"):
-        line = summarize(secret, template=template, hidden=hidden)
+        line = summarize(secret, secret.shown_arguments, template=template, hidden=hidden)
         assert HIDDEN in line
         assert "k-123" not in line
         assert "t-456" not in line

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from approvals.domain.call import Call
 from approvals.domain.display import is_hidden
 from approvals.domain.strictjson import Json, Number
 from approvals.domain.summary import json_shown, summarize
@@ -16,43 +17,47 @@ from tests.domain.builders import call, defined
 TEMPLATE = "Cancel order {orderId} on {symbol}"
 
 
+def summarized(asked: Call, *, template: str | None) -> str:
+    return summarize(asked, asked.shown_arguments, template=template)
+
+
 def test_the_template_is_filled_in() -> None:
-    assert summarize(call(), template=TEMPLATE) == "Cancel order 12345 on BTCUSD"
+    assert summarized(call(), template=TEMPLATE) == "Cancel order 12345 on BTCUSD"
 
 
 def test_arguments_that_the_template_does_not_name_are_counted() -> None:
     asked = call({"orderId": 1, "symbol": "A", "force": True, "why": []})
-    assert summarize(asked, template=TEMPLATE) == "Cancel order 1 on A + 2 more"
+    assert summarized(asked, template=TEMPLATE) == "Cancel order 1 on A + 2 more"
 
 
 def test_without_a_template_the_tool_and_its_arguments_are_named_in_the_agents_order() -> None:
-    assert summarize(call(), template=None) == (
+    assert summarized(call(), template=None) == (
         'binance_us_cancel_order symbol "BTCUSD", orderId 12345'
     )
 
 
 def test_the_name_of_the_server_is_not_said_twice() -> None:
     asked = call({"id": 1}, server="exchange", tool="exchange_cancel")
-    assert summarize(asked, template=None) == "cancel id 1"
+    assert summarized(asked, template=None) == "cancel id 1"
 
 
 def test_at_most_three_scalars_are_named_and_the_rest_is_counted() -> None:
     asked = call({"list": [1], "a": 1, "b": True, "object": {}, "c": None, "d": "x"}, tool="t")
-    assert summarize(asked, template=None) == "t a 1, b true, c null + 3 more"
+    assert summarized(asked, template=None) == "t a 1, b true, c null + 3 more"
 
 
 def test_a_call_without_arguments_is_its_tool() -> None:
-    assert summarize(call({}, tool="stop"), template=None) == "stop"
+    assert summarized(call({}, tool="stop"), template=None) == "stop"
 
 
 def test_a_template_that_names_an_argument_which_is_not_there_is_not_used() -> None:
     asked = call({"orderId": 1}, tool="cancel")
-    assert summarize(asked, template=TEMPLATE) == "cancel orderId 1"
+    assert summarized(asked, template=TEMPLATE) == "cancel orderId 1"
 
 
 def test_neither_the_description_nor_the_words_of_the_agent_are_in_it() -> None:
     asked = call({}, tool="t", definition=defined("Harmless."), justification="Trust me.")
-    assert summarize(asked, template=None) == "t"
+    assert summarized(asked, template=None) == "t"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_neither_the_description_nor_the_words_of_the_agent_are_in_it() -> None:
     ],
 )
 def test_a_value_stands_without_quotes_only_if_it_is_one_word(value: Json, shown: str) -> None:
-    assert summarize(call({"a": value}), template="Do {a}") == f"Do {shown}"
+    assert summarized(call({"a": value}), template="Do {a}") == f"Do {shown}"
 
 
 @pytest.mark.parametrize(
@@ -87,13 +92,13 @@ def test_a_value_stands_without_quotes_only_if_it_is_one_word(value: Json, shown
     ],
 )
 def test_a_long_value_is_cut_where_it_can_be_seen(value: Json, shown: str) -> None:
-    assert summarize(call({"a": value}), template="{a}") == shown
+    assert summarized(call({"a": value}), template="{a}") == shown
     assert len(shown) <= 40
 
 
 def test_a_long_name_is_cut_and_a_hidden_character_in_it_is_shown() -> None:
     asked = call({"n" * 41: 1, "b\u200b": 2}, tool="t\u200b")
-    assert summarize(asked, template=None) == f"t\\u200b {'n' * 39}… 1, b\\u200b 2"
+    assert summarized(asked, template=None) == f"t\\u200b {'n' * 39}… 1, b\\u200b 2"
 
 
 @pytest.mark.parametrize(
