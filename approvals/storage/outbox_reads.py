@@ -44,15 +44,18 @@ def _channels_in_use() -> sa.CTE:
 
 _NAMES = _channels_in_use()
 _NOW = named("now")
-DUE = sa.select(_NAMES.c.channel).where(
-    sa.exists().where(
+_A_ROW = (
+    sa.select(OUTBOX.c.id)
+    .where(
         OUTBOX.c.channel == _NAMES.c.channel,
         OUTBOX.c.done_at.is_(None),
         OUTBOX.c.due_at <= _NOW,
         sa.or_(OUTBOX.c.leased_until.is_(None), OUTBOX.c.leased_until <= _NOW),
     )
+    .limit(1)
 )
-"""The channels of which a row is due."""
+DUE = sa.select(_NAMES.c.channel).where(_A_ROW.scalar_subquery().is_not(None))
+"""The channels of which a row is due. One look for each: no join can be made of a limit."""
 CARDS = sa.select(sa.func.count().label("n")).where(
     MESSAGES.c.channel == named("channel"), MESSAGES.c.at > named("since")
 )

@@ -239,7 +239,7 @@ def _record(rows: Rows, n: int, operation: Record, heads: Mapping[str, Head]) ->
 
 
 def _told(rows: Rows, n: int, operation: Told) -> None:
-    rows.ops.append({"n": n, "kind": "told"})
+    rows.ops.append({"n": n, "kind": "told", "id": operation.delivery_id})
     rows.parts["told"].append(
         {
             "n": n,

@@ -26,14 +26,16 @@ where id in (
   select o.id from outbox o
   where o.channel = $1 and o.done_at is null and o.due_at <= now()
     and (o.leased_until is null or o.leased_until <= now())
-    and not exists (
-      select 1 from outbox e where e.approval_id = o.approval_id and e.channel = o.channel
-        and e.version < o.version and e.done_at is null
-    )
+    and (
+      select true from outbox e where e.approval_id = o.approval_id and e.channel = o.channel
+        and e.version < o.version and coalesce(e.done_at, 'infinity') = 'infinity' limit 1
+    ) is null
   order by o.due_at limit $3 for update skip locked
 )
 returning *
 """
+"""What came before is looked up by approval, one by one: neither a join nor the index of all that
+waits, which the server would rather take while it has no statistics, can be made of this."""
 _KEEP = "update outbox set body = coalesce(body, $2) where id = $1 returning body"
 _LOCKED = "select id from outbox where id = any($1) and done_at is null order by id for update"
 _PUT_OFF = f"""

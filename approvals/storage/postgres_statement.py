@@ -8,6 +8,10 @@ by `clock_timestamp()`: `now()` is the time the statement began, which may be lo
 locks.
 
 Rows travel as JSON text, so that a column added by a newer version does not disturb an older one.
+
+A plan is kept from the first minute, when the server knows nothing of its tables. So what is looked
+up for each operation is a subquery with a limit, where an `exists` could become a hash of the whole
+table; and what is changed is named by an array, where a join could walk through all of it.
 """
 
 from __future__ import annotations
@@ -83,9 +87,10 @@ with ops as materialized (
     case when o.kind = 'park' then (
       select a.id from approvals a where a.open_identity = o.identity
     ) end as existing,
-    case when o.kind in ('park', 'record') then
-      exists (select 1 from events e where e.id = o.op_id and e.stream = coalesce(o.stream, o.id))
-    else false end as known,
+    o.kind in ('park', 'record') and coalesce((
+      select true from events e
+      where e.id = o.op_id and e.stream = coalesce(o.stream, o.id) limit 1
+    ), false) as known,
     case when o.freezable then (
       select f.reason from freezes f where f.ended_at is null
         and (f.server is null or f.server = o.server) and (f.agent is null or f.agent = o.agent)
@@ -120,8 +125,8 @@ _ANSWERS = """
 select j.n, j.reason, j.existing, j.at,
   case when j.answer = 'won' and not j.n in (select w.n from wrote w) then 'again'
     else j.answer end as answer,
-  case when j.answer = 'won' then false
-    else exists (select 1 from events e where e.id = j.op_id) end as applied
+  j.answer <> 'won'
+    and coalesce((select true from events e where e.id = j.op_id limit 1), false) as applied
 from judged j order by j.n
 """
 
@@ -135,6 +140,7 @@ _CHANGED = """, changed as (
   update approvals a set {sets}
   from json_to_recordset({p}::json) as x(n int, id text, {types})
   where a.id = x.id and x.n in (select j.n from judged j where j.answer = 'won')
+    and a.id = any(array(select o.id from ops o where o.kind = 'change'))
   returning x.n
 )"""
 _INSERTED = """, {table}_written as (
@@ -156,12 +162,14 @@ _TOLD = """, told as (
     n int, id text, error text, wait_us bigint, unclear int, ended text
   ), lateral (select jsonb_build_object('at', clock_timestamp(), 'error', x.error) as one) as t
   where o.id = x.id and (o.done_at is null or x.ended = 'told')
+    and o.id = any(array(select p.id from ops p where p.kind = 'told'))
 )"""
 _KEPT = """, kept as (
   insert into messages (approval_id, receipt, channel, at)
   select o.approval_id, x.receipt, o.channel, clock_timestamp()
   from json_to_recordset({p}::json) as x(n int, id text, receipt text)
-  join outbox o on o.id = x.id on conflict do nothing
+  join outbox o on o.id = x.id and o.id = any(array(select p.id from ops p where p.kind = 'told'))
+  on conflict do nothing
 )"""
 _FREED = """, freed as (
   delete from reservations r
