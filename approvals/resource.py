@@ -3,6 +3,8 @@ exact."""
 
 from __future__ import annotations
 
+from datetime import UTC
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from approvals.domain.call import Executor
@@ -16,11 +18,12 @@ from approvals.domain.states import (
     Released,
     Withdrawn,
 )
-from approvals.domain.strictjson import Written, parse
+from approvals.domain.strictjson import Written, canonical, parse
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from approvals.domain.quorum import Stage
     from approvals.domain.strictjson import Json
 
 
@@ -88,21 +91,28 @@ def _requirement(approval: Approval, *, names_people: bool) -> dict[str, object]
     """Who is asked now, and how far the deadline may move."""
     requirement = approval.requirement
     return {
-        "stages": [
-            {
-                "name": stage.name,
-                "approvers": _approvers(stage.approvers, names_people=names_people),
-                "required": stage.required,
-                "deny_threshold": stage.deny_threshold,
-                "min_assurance": stage.assurance.word,
-            }
-            for stage in approval.stages
-        ],
+        "stages": _stages(approval.stages, names_people=names_people),
         "ordered": requirement.ordered,
         "exclude_owner": requirement.exclude_owner,
         "escalated_at": time_text(approval.escalated_at),
         "latest_deadline": time_text(approval.latest_deadline),
     }
+
+
+@lru_cache(maxsize=1024)
+def _stages(stages: tuple[Stage, ...], *, names_people: bool) -> Written:
+    """Written once: few requirements are asked of many calls."""
+    shown = [
+        {
+            "name": stage.name,
+            "approvers": _approvers(stage.approvers, names_people=names_people),
+            "required": stage.required,
+            "deny_threshold": stage.deny_threshold,
+            "min_assurance": stage.assurance.word,
+        }
+        for stage in stages
+    ]
+    return Written(canonical(shown))
 
 
 def _approvers(approvers: frozenset[str], *, names_people: bool) -> list[str]:
@@ -157,4 +167,9 @@ def _last_decision(approval: Approval) -> datetime | None:
 
 def time_text(moment: datetime | None) -> str | None:
     """A moment as JSON has it, in UTC."""
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+    return None if moment is None else _in_utc(moment)
+
+
+@lru_cache(maxsize=4096)
+def _in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -332,9 +332,16 @@ class Gate:
         if refused := await self._limited(call, verdict):
             return refused
         earlier = await self._earlier_run(identities) if last else None
-        approval, hashes = self._new(call, verdict, identities[0], idempotency_key, earlier)
+        approval, hashes = self._new(
+            call,
+            verdict,
+            identities[0],
+            idempotency_key,
+            earlier,
+            detached=detached or _needs_nobody(call, verdict),
+        )
         parking = machine.park(
-            replace(approval, detached=detached or _needs_nobody(call, verdict)),
+            approval,
             event_id=self._ids.event(),
             max_pending=self._rules.current.max_pending(call.agent),
             hidden=hashes,
@@ -359,6 +366,8 @@ class Gate:
         identity: str,
         idempotency_key: str | None,
         earlier: EarlierRun | None,
+        *,
+        detached: bool,
     ) -> tuple[Approval, dict[str, str]]:
         """The approval, and what digest and audit keep of the values that nobody is shown."""
         requirement = verdict.requirement
@@ -389,6 +398,7 @@ class Gate:
             created_at=now,
             expires_at=now + requirement.timeout,
             earlier_run=earlier,
+            detached=detached,
         )
         return approval, hashes
 
