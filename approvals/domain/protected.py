@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_REMEMBERED = 8 * 1024
+"""Characters of what is remembered of one call, besides hidden places, which have a limit too."""
+
 
 def protected_hash(approval: Approval) -> str:
     """Hash of everything about an approval that must not be altered afterwards.
@@ -45,6 +48,7 @@ def protected_hash(approval: Approval) -> str:
     decisions = [_decided(decision, decision.at.isoformat()) for decision in approval.decisions]
     members = [
         *_lasting_members(_lasting(approval)),
+        f'"argument_order":{names(approval.call.argument_order)}',
         f'"decisions":[{",".join(decisions)}]',
         f'"erased":{_text(approval.erased)}',
         f'"escalated_at":{_text(_moment(approval.escalated_at))}',
@@ -66,7 +70,6 @@ class _Lasting(NamedTuple):
     written differently stands here as it is written."""
 
     agent: str
-    argument_order: tuple[str, ...]
     channels: tuple[str, ...]
     created_at: str
     definition: ToolDefinition | None
@@ -96,7 +99,6 @@ def _lasting(approval: Approval) -> _Lasting:
     call, risk = approval.call, approval.risk
     return _Lasting(
         agent=call.agent,
-        argument_order=call.argument_order,
         channels=approval.channels,
         created_at=approval.created_at.isoformat(),
         definition=call.definition,
@@ -123,10 +125,17 @@ def _lasting(approval: Approval) -> _Lasting:
     )
 
 
-@lru_cache(maxsize=1024)
 def _lasting_members(lasting: _Lasting) -> tuple[str, ...]:
-    """Written once for all steps of a call."""
+    """Written once for all steps of a call, unless it is long."""
+    long = sum(len(fact) for fact in lasting if isinstance(fact, str | tuple)) > MAX_REMEMBERED
+    return _members(lasting) if long else _remembered_members(lasting)
+
+
+def _members(lasting: _Lasting) -> tuple[str, ...]:
     return tuple(f'"{name}":{_written(fact)}' for name, fact in lasting._asdict().items())
+
+
+_remembered_members = lru_cache(maxsize=1024)(_members)
 
 
 def _written(fact: object) -> str:

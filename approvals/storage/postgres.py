@@ -334,8 +334,8 @@ def _with_decisions(query: sa.Select[Any]) -> _Compiled:
     return _compiled(query.add_columns(sa.literal_column(_DECISIONS).label("decisions")))
 
 
-_constant = lru_cache(maxsize=None)(_compiled)
-_constant_with_decisions = lru_cache(maxsize=None)(_with_decisions)
+_constant = lru_cache(maxsize=512)(_compiled)
+_constant_with_decisions = lru_cache(maxsize=512)(_with_decisions)
 
 
 def _bound(value: object) -> object:

@@ -6,7 +6,7 @@ others are functions.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -99,7 +99,7 @@ BACKLOG = sa.select(
 NOW, LIMIT = named("now"), sa.bindparam("limit", required=False, type_=sa.Integer)
 
 
-@cache
+@lru_cache(maxsize=128)
 def page(statuses: frozenset[Status], given: frozenset[str], *, after: bool) -> Select:
     """Approvals, youngest first, whose columns `given` have the values of these names; `after`:
     those that follow the one with `after_at` and `after_id`."""

@@ -263,4 +263,4 @@ def _compiled(query: sa.Select[Any]) -> _Compiled:
     return _Compiled(str(compiled), compiled.params, columns)
 
 
-_constant = lru_cache(maxsize=None)(_compiled)
+_constant = lru_cache(maxsize=512)(_compiled)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from approvals.domain import protected
 from approvals.domain.call import Call, Executor, ToolDefinition
 from approvals.domain.chain import Head
 from approvals.domain.classify import classify
 from approvals.domain.digest import digest
 from approvals.domain.directory import Assurance
-from approvals.domain.protected import protected_hash
+from approvals.domain.protected import MAX_REMEMBERED, protected_hash
 from approvals.domain.quorum import Gone, Requirement, Stage
 from approvals.domain.risk import Category, Level, risk_of
 from approvals.domain.states import (
@@ -33,6 +35,7 @@ from approvals.domain.states import (
     State,
     Withdrawn,
 )
+from approvals.domain.strictjson import canonical, parse
 from tests.domain.builders import MINUTE, NOON, approval, decision, defined
 
 LATER = NOON + MINUTE
@@ -309,3 +312,27 @@ def test_the_hash_does_not_need_the_arguments_so_that_they_can_be_erased() -> No
 )
 def test_a_new_field_is_not_forgotten_here(kind: type, tested: set[str]) -> None:
     assert {field.name for field in fields(kind)} == tested
+
+
+def test_what_is_too_long_to_be_remembered_is_protected_as_well() -> None:
+    long = replace(ASKED, summary="x" * (MAX_REMEMBERED + 1))
+    assert protected_hash(long) == protected_hash(replace(long))
+    assert protected_hash(long) != protected_hash(replace(long, summary=f"{long.summary[1:]}y"))
+
+
+def test_one_canonical_text_is_hashed() -> None:
+    """Whoever checks a row elsewhere hashes its facts as one canonical object."""
+    found: list[str] = []
+
+    def seen(text: str) -> str:
+        found.append(text)
+        return text
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(protected, "sha256", seen)
+        for asked in (ASKED, replace(ASKED, detached=True, unnoticed=True)):
+            protected.protected_hash(asked)
+    for text in found:
+        assert canonical(parse(text.encode())) == text
+        assert {"agent", "argument_order", "version", "state"} <= json.loads(text).keys()
+    assert len(found) == 2

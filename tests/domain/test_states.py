@@ -14,6 +14,13 @@ def test_an_operation_is_known_by_the_id_of_its_event() -> None:
     assert expire(asked, now=asked.expires_at, event_id="evt_8").op_id == "evt_8"
 
 
+def test_an_operation_leaves_the_approval_as_it_is_after_it() -> None:
+    parking = park(approval(), event_id="evt_7", max_pending=3)
+    assert parking.leaves is parking.approval
+    late = expire(parking.leaves, now=parking.leaves.expires_at, event_id="evt_8")
+    assert late.leaves is late.after
+
+
 def test_parking_starts_the_stream_of_the_approval_and_announces_it() -> None:
     asked = approval()
     parking = park(asked, event_id="evt_7", max_pending=3)
