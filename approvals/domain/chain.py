@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from approvals.domain.digest import sha256
-from approvals.domain.strictjson import canonical, quoted
+from approvals.domain.strictjson import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +60,18 @@ class Event:
 def link(head: Head, stream: str, fact: Fact, *, protected: str = "") -> Event:
     """Put `fact` after `head`; `protected` is the hash of the approval's columns after it."""
     seq = head.seq + 1
-    text = (  # canonical JSON
-        f'{{"actor":{quoted(fact.actor)},"at":{quoted(fact.at.isoformat())},'
-        f'"detail":{canonical(dict(fact.detail)) if fact.detail else "{}"},'
-        f'"id":{quoted(fact.id)},"previous":{quoted(head.hash)},'
-        f'"protected":{quoted(protected)},"seq":{seq},"stream":{quoted(stream)},'
-        f'"type":{quoted(fact.type)}}}'
+    text = canonical(
+        {
+            "actor": fact.actor,
+            "at": fact.at.isoformat(),
+            "detail": dict(fact.detail),
+            "id": fact.id,
+            "previous": head.hash,
+            "protected": protected,
+            "seq": seq,
+            "stream": stream,
+            "type": fact.type,
+        }
     )
     return Event(
         stream=stream,

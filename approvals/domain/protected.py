@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-from approvals.domain.call import ToolDefinition
 from approvals.domain.digest import requirement_hash, sha256
 from approvals.domain.states import (
     Approval,
@@ -21,12 +20,13 @@ from approvals.domain.states import (
     State,
     Withdrawn,
 )
-from approvals.domain.strictjson import Written, canonical, names, quoted
+from approvals.domain.strictjson import Written, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from approvals.domain.call import ToolDefinition
     from approvals.domain.classify import Classified
     from approvals.domain.quorum import Requirement
     from approvals.domain.strictjson import Json
@@ -34,135 +34,54 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_REMEMBERED = 8 * 1024
-"""Characters of what is remembered of one call, besides hidden places, which have a limit too."""
-
 
 def protected_hash(approval: Approval) -> str:
     """Hash of everything about an approval that must not be altered afterwards.
 
-    The hashed text is one canonical JSON object. The arguments stand in it through the digest, so
-    that they can be erased later. A fact that a later version adds is left out while it says
-    nothing, so that older rows keep their hash.
+    The arguments stand here through the digest, so that they can be erased later. A fact that a
+    later version adds is left out while it says nothing, so that older rows keep their hash.
     """
-    decisions = [_decided(decision, decision.at.isoformat()) for decision in approval.decisions]
-    members = [
-        *_lasting_members(_lasting(approval)),
-        f'"argument_order":{names(approval.call.argument_order)}',
-        f'"decisions":[{",".join(decisions)}]',
-        f'"erased":{_text(approval.erased)}',
-        f'"escalated_at":{_text(_moment(approval.escalated_at))}',
-        f'"expires_at":{quoted(approval.expires_at.isoformat())}',
-        f'"reminded":{approval.reminded}',
-        f'"state":{canonical(_state_facts(approval.state))}',
-        f'"version":{approval.version}',
-    ]
-    if approval.detached:
-        members.append('"detached":true')
-    if approval.unnoticed:
-        members.append('"unnoticed":true')
-    members.sort()  # as the names are sorted: a quote sorts before every character of a name
-    return sha256(f"{{{','.join(members)}}}")
-
-
-class _Lasting(NamedTuple):
-    """What seldom or never changes while a call goes from step to step. What could be equal and is
-    written differently stands here as it is written."""
-
-    agent: str
-    channels: tuple[str, ...]
-    created_at: str
-    definition: ToolDefinition | None
-    digest: str
-    earlier_run: tuple[str, str] | None
-    executor: str
-    hidden: tuple[str, ...]
-    id: str
-    idempotency_key: str | None
-    identity: str
-    justification: str | None
-    message: str
-    owner: str
-    policy: str
-    requirement: str
-    revision: int
-    risk: tuple[str, str, str]
-    rule: str
-    server: str
-    session: str | None
-    summary: str
-    times: Written
-    tool: str
-
-
-def _lasting(approval: Approval) -> _Lasting:
-    call, risk = approval.call, approval.risk
-    return _Lasting(
-        agent=call.agent,
-        channels=approval.channels,
-        created_at=approval.created_at.isoformat(),
-        definition=call.definition,
-        digest=approval.digest,
-        earlier_run=_earlier_facts(approval.earlier_run),
-        executor=call.executor,
-        hidden=approval.hidden,
-        id=approval.id,
-        idempotency_key=approval.idempotency_key,
-        identity=approval.identity,
-        justification=call.justification,
-        message=approval.message,
-        owner=call.owner,
-        policy=approval.policy_hash,
-        requirement=requirement_hash(approval.requirement),
-        revision=approval.revision,
-        risk=(risk.level, risk.category, risk.why),
-        rule=approval.rule,
-        server=call.server,
-        session=call.session,
-        summary=approval.summary,
-        times=_times(approval.requirement),
-        tool=call.tool,
+    call = approval.call
+    return sha256(
+        canonical(
+            {
+                "agent": call.agent,
+                "argument_order": list(call.argument_order),
+                "channels": list(approval.channels),
+                "created_at": approval.created_at.isoformat(),
+                "decisions": [decision_facts(decision) for decision in approval.decisions],
+                "definition": _definition_facts(call.definition),
+                "digest": approval.digest,
+                "earlier_run": _earlier_facts(approval.earlier_run),
+                "erased": approval.erased,
+                "executor": str(call.executor),
+                "expires_at": approval.expires_at.isoformat(),
+                "id": approval.id,
+                "idempotency_key": approval.idempotency_key,
+                "identity": approval.identity,
+                "justification": call.justification,
+                "message": approval.message,
+                "owner": call.owner,
+                "policy": approval.policy_hash,
+                "requirement": requirement_hash(approval.requirement),
+                "escalated_at": _moment(approval.escalated_at),
+                "hidden": list(approval.hidden),
+                "reminded": approval.reminded,
+                "revision": approval.revision,
+                "risk": [approval.risk.level, approval.risk.category, approval.risk.why],
+                "rule": approval.rule,
+                "server": call.server,
+                "session": call.session,
+                "state": _state_facts(approval.state),
+                "summary": approval.summary,
+                "times": _times(approval.requirement),
+                "tool": call.tool,
+                "version": approval.version,
+                **({"detached": True} if approval.detached else {}),
+                **({"unnoticed": True} if approval.unnoticed else {}),
+            }
+        )
     )
-
-
-def _lasting_members(lasting: _Lasting) -> tuple[str, ...]:
-    """Written once for all steps of a call, unless it is long."""
-    long = sum(len(fact) for fact in lasting if isinstance(fact, str | tuple)) > MAX_REMEMBERED
-    return _members(lasting) if long else _remembered_members(lasting)
-
-
-def _members(lasting: _Lasting) -> tuple[str, ...]:
-    return tuple(f'"{name}":{_written(fact)}' for name, fact in lasting._asdict().items())
-
-
-_remembered_members = lru_cache(maxsize=1024)(_members)
-
-
-def _written(fact: object) -> str:
-    match fact:
-        case None:
-            return "null"
-        case Written(text=text):
-            return text
-        case str():
-            return quoted(fact)
-        case int():
-            return str(fact)
-        case ToolDefinition():
-            return canonical(_definition_facts(fact))
-        case _:
-            return names(cast("tuple[str, ...]", fact))
-
-
-@lru_cache(maxsize=1024)
-def _decided(decision: Decision, at: str) -> str:
-    """A decision as it is written; `at` is its moment as it is written."""
-    del at
-    return canonical(decision_facts(decision))
-
-
-def _text(text: str | None) -> str:
-    return "null" if text is None else quoted(text)
 
 
 def remembered(write: Callable[[Requirement], T]) -> Callable[[Requirement], T]:
@@ -213,7 +132,9 @@ def _moment(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _definition_facts(definition: ToolDefinition) -> list[object]:
+def _definition_facts(definition: ToolDefinition | None) -> list[object] | None:
+    if definition is None:
+        return None
     return [
         definition.name,
         definition.description,
@@ -228,8 +149,8 @@ def classified_facts(classified: Classified) -> list[Json]:
     return [str(risk.level), str(risk.category), risk.why, classified.because]
 
 
-def _earlier_facts(run: EarlierRun | None) -> tuple[str, str] | None:
-    return (run.status, run.at.isoformat()) if run else None
+def _earlier_facts(run: EarlierRun | None) -> list[str] | None:
+    return [str(run.status), run.at.isoformat()] if run else None
 
 
 def decision_facts(decision: Decision) -> dict[str, object]:

@@ -197,7 +197,7 @@ NEW_OUTBOX = (
     "event",
     "at",
 )
-"""The columns of `outbox_row`: this is written with every step of every call."""
+"""The columns of `outbox_rows`: this is written with every step of every call."""
 
 
 def adopted_id(channel: str, receipt: Receipt) -> str:

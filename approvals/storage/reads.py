@@ -46,23 +46,6 @@ def never(row: Row) -> bool:
     return False
 
 
-def _values(filter_: ListFilter) -> dict[str, object]:
-    """What the statement of a list is run with."""
-    values: dict[str, object] = {
-        "agent": filter_.agent,
-        "server": filter_.server,
-        "tool": filter_.tool,
-        "risk_level": filter_.risk,
-        "limit": filter_.limit + 1,
-    }
-    if filter_.after:
-        values["after_at"], values["after_id"] = filter_.after
-    return {name: value for name, value in values.items() if value is not None}
-
-
-_COLUMNS = frozenset({"agent", "server", "tool", "risk_level"})
-
-
 class Reader(Protocol):
     """Runs statements of `queries`; raises Unavailable when the database does not answer.
 
@@ -133,10 +116,17 @@ class Reads(AuditReads):
             count += 1
             return more
 
-        values = _values(filter_)
-        query = queries.page(
-            filter_.statuses, _COLUMNS.intersection(values), after=filter_.after is not None
-        )
+        columns = {
+            "agent": filter_.agent,
+            "server": filter_.server,
+            "tool": filter_.tool,
+            "risk_level": filter_.risk,
+        }
+        given = {name: value for name, value in columns.items() if value is not None}
+        values: dict[str, object] = {**given, "limit": filter_.limit + 1}
+        if filter_.after:
+            values["after_at"], values["after_id"] = filter_.after
+        query = queries.page(filter_.statuses, frozenset(given), after=filter_.after is not None)
         found = await self._cold.approvals(query, values, enough=enough)
         return Page(approvals=self._all_readable(found), more=more)
 

@@ -18,7 +18,7 @@ from approvals.domain.states import Parking, Transition
 from approvals.ports import Record
 from approvals.storage import mapping
 from approvals.storage.sqlite_alone import AloneWork
-from approvals.storage.sqlite_operations import WRITTEN, operation_of
+from approvals.storage.sqlite_operations import WAITING, WRITTEN, operation_of
 from approvals.storage.sqlite_rows import head_of, insert_all, update_all
 from approvals.storage.tables import ApprovalRow, DecisionRow, EventRow, OutboxRow, ResultRow
 
@@ -37,11 +37,6 @@ where not exists (select 1 from approvals where open_identity = json_extract(val
   and not exists (select 1 from events where id = json_extract(value, '$[2]'))
 """
 _KNOWN = "select id from events where id in (select value from json_each(?))"
-_WAITING = """
-select count(*) from (
-  select 1 from approvals where agent = ? and status = 'pending' limit ?
-)
-"""
 
 
 def at_once(
@@ -85,7 +80,8 @@ def _park(connection: sqlite3.Connection, parkings: Sequence[Parking]) -> list[P
     for one in parkings:
         agent, most = one.approval.call.agent, one.max_pending
         if (agent, most) not in waiting:
-            waiting[agent, most] = connection.execute(_WAITING, (agent, most)).fetchone()[0]
+            asked_of = {"agent": agent, "most": most}
+            waiting[agent, most] = connection.execute(WAITING, asked_of).fetchone()[0]
         is_new = one.approval.id in new and one.approval.identity not in met
         met.add(one.approval.identity)
         if agent in left or not is_new or waiting[agent, most] + taken[agent] >= most:

@@ -44,13 +44,17 @@ if TYPE_CHECKING:
     from approvals.storage.writer import Work
 
 
+WAITING = """
+select count(*) from (
+  select 1 from approvals where agent = :agent and status = 'pending' limit :most
+)
+"""
+"""How many calls of an agent wait: no more are counted than may."""
 LOOK = f"""
 select (select id from approvals where open_identity = :identity),
   exists(select 1 from events where id = :event and stream = :id),
   ({FROZEN}),
-  (select count(*) from (
-    select 1 from approvals where agent = :agent and status = 'pending' limit :most
-  ))
+  ({WAITING})
 """  # noqa: S608 (no values in it)
 WRITTEN = Applied()
 """The answer of an operation that was written just now, and not by an earlier try."""

@@ -107,7 +107,7 @@ def _insert_all(table: type[Any], count: int) -> str:
 def _update_all(count: int) -> str:
     sets = ", ".join(f"{name} = x.column{n}" for n, name in enumerate(_CHANGING, start=4))
     return (
-        f"update approvals set {sets} from (values {_places(count, len(_CHANGING) + 3)}) as x"  # noqa: S608
+        f"update approvals set {sets} from (values {_places(count, len(_CHANGING) + 3)}) as x"  # noqa: S608 (names only)
         " where approvals.id = x.column1 and approvals.version = x.column2"
         " and approvals.status = x.column3 returning id"
     )

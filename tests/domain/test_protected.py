@@ -15,7 +15,7 @@ from approvals.domain.chain import Head
 from approvals.domain.classify import classify
 from approvals.domain.digest import digest
 from approvals.domain.directory import Assurance
-from approvals.domain.protected import MAX_REMEMBERED, protected_hash
+from approvals.domain.protected import protected_hash
 from approvals.domain.quorum import Gone, Requirement, Stage
 from approvals.domain.risk import Category, Level, risk_of
 from approvals.domain.states import (
@@ -312,12 +312,6 @@ def test_the_hash_does_not_need_the_arguments_so_that_they_can_be_erased() -> No
 )
 def test_a_new_field_is_not_forgotten_here(kind: type, tested: set[str]) -> None:
     assert {field.name for field in fields(kind)} == tested
-
-
-def test_what_is_too_long_to_be_remembered_is_protected_as_well() -> None:
-    long = replace(ASKED, summary="x" * (MAX_REMEMBERED + 1))
-    assert protected_hash(long) == protected_hash(replace(long))
-    assert protected_hash(long) != protected_hash(replace(long, summary=f"{long.summary[1:]}y"))
 
 
 def test_one_canonical_text_is_hashed() -> None:

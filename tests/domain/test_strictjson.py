@@ -9,7 +9,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from approvals.domain.strictjson import Json, Number, Written, as_read, canonical, parse, quoted
+from approvals.domain.strictjson import (
+    Json,
+    Number,
+    Written,
+    as_read,
+    canonical,
+    names,
+    parse,
+    quoted,
+)
 from approvals.errors import InvalidJson
 
 calmly = settings(deadline=None, database=None)
@@ -246,6 +255,12 @@ def test_no_text_is_taken_for_the_place_of_a_number() -> None:
 
 def test_a_quoted_text_keeps_its_characters() -> None:
     assert quoted('é "\\\n') == '"é \\"\\\\\\n"'
+
+
+@calmly
+@given(st.lists(st.text()))
+def test_a_list_of_texts_has_one_canonical_text(texts: list[str]) -> None:
+    assert names(texts) == canonical(texts)
 
 
 def test_a_number_shows_its_lexeme() -> None:
